@@ -10,4 +10,34 @@
 (12, 1003658)
 """
 
+from tinycnn import (
+    activations,
+    datasets,
+    gradcheck,
+    initializers,
+    kernels,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+)
+from tinycnn.models import load_model, mnist_cnn
+from tinycnn.sequential import Sequential
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Sequential",
+    "__version__",
+    "activations",
+    "datasets",
+    "gradcheck",
+    "initializers",
+    "kernels",
+    "layers",
+    "load_model",
+    "losses",
+    "metrics",
+    "mnist_cnn",
+    "optimizers",
+]

@@ -50,6 +50,13 @@ def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
     return value
 
 
+def float_dtype(name: str, value: Any) -> np.dtype[Any]:
+    """Return `value` as a dtype, or raise when it is neither float32 nor float64."""
+    if value not in ("float32", "float64", np.float32, np.float64):
+        raise ValueError(f"{name}: expected float32 or float64, received {value!r}")
+    return np.dtype(value)
+
+
 def float_array(name: str, value: Any, ndim: int | None = None) -> np.dtype[Any]:
     """Raise unless `value` is a float32 or float64 array (of `ndim` axes, when given); return its dtype."""
     if not isinstance(value, np.ndarray):

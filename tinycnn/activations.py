@@ -1,0 +1,102 @@
+"""Activations and their derivatives, which need only the output.
+
+::
+
+    z -> function -> y          dy, y -> gradient -> dz
+
+Every derivative here can be written with y alone (a ReLU is on where y > 0, a sigmoid's slope is
+y (1 - y)), so a layer keeps its output and not its input.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from tinycnn import checks
+
+NEGATIVE_SLOPE = 0.2  # of leaky_relu, as in Keras
+
+
+def linear(z: np.ndarray) -> np.ndarray:
+    """Return z."""
+    return z
+
+
+def linear_gradient(y: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """Return dz = dy."""
+    return dy
+
+
+def relu(z: np.ndarray) -> np.ndarray:
+    """Return max(z, 0); NaN stays NaN."""
+    return np.maximum(z, z.dtype.type(0))
+
+
+def relu_gradient(y: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """Return dz = dy where y > 0, else 0 (also at 0, as in Keras and PyTorch)."""
+    return dy * (y > 0)
+
+
+def leaky_relu(z: np.ndarray) -> np.ndarray:
+    """Return z where z > 0, else 0.2 z."""
+    return np.where(z > 0, z, z * z.dtype.type(NEGATIVE_SLOPE))
+
+
+def leaky_relu_gradient(y: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """Return dz = dy where y > 0, else 0.2 dy."""
+    return np.where(y > 0, dy, dy * dy.dtype.type(NEGATIVE_SLOPE))
+
+
+def sigmoid(z: np.ndarray) -> np.ndarray:
+    """Return 1 / (1 + exp(-z)), computed as (1 + tanh(z / 2)) / 2, which cannot overflow."""
+    half = z.dtype.type(0.5)
+    return half + half * np.tanh(half * z)
+
+
+def sigmoid_gradient(y: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """Return dz = dy * y * (1 - y)."""
+    return dy * y * (1 - y)
+
+
+def tanh(z: np.ndarray) -> np.ndarray:
+    """Return the hyperbolic tangent of z."""
+    return np.tanh(z)
+
+
+def tanh_gradient(y: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """Return dz = dy * (1 - y**2)."""
+    return dy * (1 - y * y)
+
+
+def softmax(z: np.ndarray) -> np.ndarray:
+    """Return exp(z) / sum(exp(z)) along the last axis; the maximum is taken off first, against overflow."""
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def softmax_gradient(y: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """Return dz = y * (dy - sum(dy * y)), the product of dy with the Jacobian diag(y) - y y^T."""
+    return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+
+
+class ActivationPair(NamedTuple):
+    """A function and its derivative: y = function(z), dz = gradient(y, dy)."""
+
+    function: Callable[[np.ndarray], np.ndarray]
+    gradient: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+ACTIVATIONS = {
+    "linear": ActivationPair(linear, linear_gradient),
+    "relu": ActivationPair(relu, relu_gradient),
+    "leaky_relu": ActivationPair(leaky_relu, leaky_relu_gradient),
+    "sigmoid": ActivationPair(sigmoid, sigmoid_gradient),
+    "tanh": ActivationPair(tanh, tanh_gradient),
+    "softmax": ActivationPair(softmax, softmax_gradient),
+}
+
+
+def get(name: str | None) -> ActivationPair:
+    """Return the pair of a name; None means "linear"."""
+    return ACTIVATIONS[checks.choice("activation", "linear" if name is None else name, ACTIVATIONS)]

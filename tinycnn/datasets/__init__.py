@@ -1,0 +1,12 @@
+"""Data sets: files in, arrays out.
+
+::
+
+    load_mnist() -> (x_train, y_train), (x_test, y_test) -> scale_images(x_train) -> model.fit
+    read_idx(path) -> array -> write_idx(path, array)
+"""
+
+from tinycnn.datasets.idx import IdxError, read_idx, write_idx
+from tinycnn.datasets.mnist import load_mnist, scale_images
+
+__all__ = ["IdxError", "load_mnist", "read_idx", "scale_images", "write_idx"]

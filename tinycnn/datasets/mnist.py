@@ -1,0 +1,145 @@
+"""MNIST, and every data set that comes as the same four files (Fashion-MNIST, KMNIST).
+
+::
+
+    folder -> four IDX files -> checks -> (x_train, y_train), (x_test, y_test), uint8
+    x, uint8 in 0..255, (N, H, W) -> scale_images -> float32 in 0..1, (N, H, W, 1)
+
+MNIST itself is part of the package, so that it takes no network. See mnist_files/NOTICE for its authors
+and its licence.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinycnn import checks
+from tinycnn.datasets import idx
+
+Split = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # images (N, H, W) and labels (N,)
+
+_PACKAGED = Path(__file__).parent / "mnist_files"
+# SHA-256 of the unpacked files. A length alone does not tell a damaged file, which would just learn badly.
+_SHA256 = {
+    "train-images": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+_NDIM = {"images": 3, "labels": 1}
+
+
+def load_mnist(folder: str | os.PathLike[str] | None = None, classes: int = 10) -> tuple[Split, Split]:
+    """Read MNIST, or another data set in the same format.
+
+    Parameters
+    ----------
+    folder : path, optional
+        Where the four files lie: train-images, train-labels, t10k-images and t10k-labels, each spelled
+        `train-images-idx3-ubyte` or `train-images.idx3-ubyte`, raw or with `.gz`. Where several of these
+        are present, a raw file goes before a compressed one, and `-idx` before `.idx`. Without a folder,
+        the MNIST that comes with the package is read and its SHA-256 sums are checked.
+    classes : int
+        Labels must lie in 0..classes-1.
+
+    Returns
+    -------
+    (x_train, y_train), (x_test, y_test) : tuples of ndarray of uint8
+        Images of shape (N, H, W), 0 the background, and labels of shape (N,). For MNIST, N is 60,000
+        and 10,000, and H and W are 28.
+
+    Raises
+    ------
+    FileNotFoundError
+        When one of the four files is not in `folder`.
+    IdxError
+        When a file is damaged or does not hold what its name says, when images and labels differ in
+        number, when a label is out of range, or when training and test images differ in size.
+    ValueError
+        When `classes` is no whole number of at least 1.
+    """
+    classes = checks.whole("classes", classes, minimum=1)
+    source = _PACKAGED if folder is None else Path(folder)
+    sums = _SHA256 if folder is None else {}
+    paths = {name: _find(source, name) for name in _SHA256}
+    arrays = {name: _read(path, name, sums.get(name)) for name, path in paths.items()}
+    for part in ("train", "t10k"):
+        images, labels = arrays[f"{part}-images"], arrays[f"{part}-labels"]
+        path = paths[f"{part}-labels"]
+        if len(images) != len(labels):
+            expected = f"{len(images)} labels, one for each image of {paths[f'{part}-images'].name}"
+            raise idx.mismatch(path, expected, f"{len(labels)}")
+        _check_range(path, labels, classes)
+    expected_size, size = arrays["train-images"].shape[1:], arrays["t10k-images"].shape[1:]
+    if size != expected_size:
+        expected = f"images of (height, width) {expected_size}, as in {paths['train-images'].name}"
+        raise idx.mismatch(paths["t10k-images"], expected, f"{size}")
+    return (arrays["train-images"], arrays["train-labels"]), (arrays["t10k-images"], arrays["t10k-labels"])
+
+
+def _find(folder: Path, name: str) -> Path:
+    kind = "idx3-ubyte" if name.endswith("images") else "idx1-ubyte"
+    names = [f"{name}{mark}{kind}{suffix}" for suffix in ("", ".gz") for mark in "-."]
+    for candidate in names:
+        if (folder / candidate).is_file():
+            return folder / candidate
+    found = "none of them" if folder.is_dir() else "no such folder"
+    raise FileNotFoundError(f"{folder}: expected a file named {' or '.join(names)}, found {found}")
+
+
+def _read(path: Path, name: str, sha256: str | None) -> NDArray[np.uint8]:
+    array = idx.read_idx(path)
+    if sha256 is not None:
+        # An array has one IDX form only, so header and data give back the very bytes of the unpacked file.
+        digest = hashlib.sha256(idx.header(array))
+        digest.update(array.data)
+        if digest.hexdigest() != sha256:
+            raise idx.mismatch(path, f"unpacked bytes of SHA-256 {sha256}", digest.hexdigest())
+    wanted = "images" if name.endswith("images") else "labels"
+    if array.dtype != np.uint8 or array.ndim != _NDIM[wanted]:
+        found = f"{array.dtype} of shape {array.shape}"
+        for other, ndim in _NDIM.items():
+            if array.dtype == np.uint8 and array.ndim == ndim:
+                found += f": a file of {other} given for {wanted}"
+        raise idx.mismatch(path, f"{wanted}: uint8 with ndim {_NDIM[wanted]}", found)
+    return array
+
+
+def _check_range(path: Path, labels: NDArray[np.uint8], classes: int) -> None:
+    outside = np.flatnonzero(labels >= classes)
+    if outside.size:
+        first = outside[0]
+        raise idx.mismatch(path, f"labels in 0..{classes - 1}", f"{labels[first]} at index {first}")
+
+
+def scale_images(images: NDArray[Any]) -> NDArray[np.float32]:
+    """Scale images to what the layers take: floats in 0..1 with an axis for the channels.
+
+    Parameters
+    ----------
+    images : ndarray of uint8 of shape (N, H, W) or (N, H, W, C)
+
+    Returns
+    -------
+    ndarray of float32 of shape (N, H, W, 1) or (N, H, W, C)
+        `images / 255`.
+
+    Raises
+    ------
+    ValueError
+        When `images` is of another type or number of axes.
+    """
+    if not isinstance(images, np.ndarray):
+        raise ValueError(f"images: expected a NumPy array, received {type(images).__name__}")
+    if images.dtype != np.uint8:
+        hint = " (are they scaled already?)" if images.dtype.kind == "f" else ""
+        raise ValueError(f"images: expected an array of uint8, received {images.dtype}{hint}")
+    if images.ndim not in (3, 4):
+        raise ValueError(f"images: expected shape (N, H, W) or (N, H, W, C), received {images.shape}")
+    scaled = images.astype(np.float32, order="C")
+    scaled /= 255
+    return scaled[..., np.newaxis] if images.ndim == 3 else scaled  # (N, H, W) -> (N, H, W, 1)

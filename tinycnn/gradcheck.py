@@ -1,0 +1,280 @@
+"""Are the gradients right? Hand-written backward passes against finite differences.
+
+::
+
+    function of arrays, their analytic gradients -> central differences in float64 -> GradientReport
+
+Three habits make such a check worth something. It runs in float64, where a difference of two values still
+has ten digits. The upstream gradient is random: an upstream of ones passes a softmax whose backward
+returns zeros, since its rows sum to one. And it stays away from kinks: where a ReLU switches or a maximum
+changes its winner within the step, the slopes to the left and to the right differ, and no central
+difference is a derivative.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinycnn import checks
+from tinycnn.layers import Layer
+
+STEP = 1e-5  # of the differences: error about STEP**2 from curvature, 1e-16 / STEP from rounding
+KINK_STEPS = (STEP, STEP / 10, STEP / 100)  # tried in turn when the two sides disagree
+KINK_SLOPE = 1e-3  # relative difference between the two sides that counts as a kink
+LARGEST_KINK_SHARE = 0.1
+
+
+class GradientError(ValueError):
+    """An analytic gradient that finite differences contradict. The message is the report."""
+
+
+@dataclass
+class Entry:
+    """One comparison: an element of an array, or one of its directions ("direction 3")."""
+
+    array: str
+    index: tuple[int, ...] | str
+    analytic: float
+    numeric: float
+    error: float
+
+
+@dataclass
+class GradientReport:
+    """What a gradient check found.
+
+    Attributes
+    ----------
+    entries : list of Entry
+        Every comparison that was made.
+    tolerance : float
+        The largest relative error that is accepted.
+    kinks : dict of str to int
+        For each array, how many elements lay on a kink at every step size and were left out.
+    """
+
+    tolerance: float
+    entries: list[Entry] = field(default_factory=list)
+    kinks: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> list[Entry]:
+        """The entries whose error is above the tolerance, or not a number; worst first."""
+        bad = [entry for entry in self.entries if not entry.error <= self.tolerance]
+        return sorted(bad, key=lambda entry: -math.inf if math.isnan(entry.error) else -entry.error)
+
+    @property
+    def too_many_kinks(self) -> list[str]:
+        """The arrays of which so much lies on kinks that nothing was shown."""
+        checked = {name: sum(entry.array == name for entry in self.entries) for name in self.kinks}
+        return [
+            name for name, kinks in self.kinks.items() if kinks > LARGEST_KINK_SHARE * (kinks + checked[name])
+        ]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every comparison was within the tolerance, and enough could be made."""
+        return not self.failures and not self.too_many_kinks
+
+    def __str__(self) -> str:
+        verdict = "passed" if self.passed else "FAILED"
+        lines = [
+            f"gradient check {verdict}: {len(self.entries)} comparisons, {len(self.failures)} above "
+            f"the tolerance {self.tolerance:g}, {sum(self.kinks.values())} left out at kinks"
+        ]
+        lines += [
+            f"{name}: too many kinks ({self.kinks[name]}): choose other inputs"
+            for name in self.too_many_kinks
+        ]
+        shown = self.failures[:10] or sorted(self.entries, key=lambda entry: -entry.error)[:3]
+        lines.append(f"{'array':20} {'index':20} {'analytic':>15} {'numeric':>15} {'relative error':>15}")
+        lines += [
+            f"{e.array:20} {e.index!s:20} {e.analytic:15.8e} {e.numeric:15.8e} {e.error:15.2e}" for e in shown
+        ]
+        return "\n".join(lines)
+
+
+def check_gradients(
+    function: Callable[[], float],
+    arrays: Mapping[str, np.ndarray],
+    gradients: Mapping[str, np.ndarray],
+    *,
+    tolerance: float = 1e-6,
+    max_elements: int = 200,
+    directions: int = 20,
+    seed: int = 0,
+    raise_error: bool = True,
+) -> GradientReport:
+    """Compare analytic gradients of a function with central differences.
+
+    Parameters
+    ----------
+    function : callable without arguments
+        Returns a number computed from `arrays`, which are changed in place between calls. It must return
+        the same for the same arrays: a dropout mask, for one, must not change.
+    arrays, gradients : dict of str to ndarray of float64
+        What to vary, and dfunction/darray: same keys, same shapes.
+    tolerance : float
+        The largest relative error, |a - n| / max(|a|, |n|), with a floor for both below which neither is
+        known to this precision.
+    max_elements : int
+        An array with at most so many elements is checked element by element; a larger one along random
+        directions, in which a wrong element shows with all others.
+    directions : int
+        How many of these.
+    seed : int
+    raise_error : bool
+        Whether to raise when the check fails, rather than only report.
+
+    Returns
+    -------
+    GradientReport
+
+    Raises
+    ------
+    GradientError
+        When the check fails.
+    ValueError
+        When an array is not float64, or names or shapes differ.
+    """
+    if set(arrays) != set(gradients):
+        raise ValueError(f"gradients: expected the names {sorted(arrays)}, received {sorted(gradients)}")
+    for name, array in arrays.items():
+        if array.dtype != np.float64:
+            raise ValueError(f"{name}: expected float64, received {array.dtype}")
+        checks.shape(f"gradient of {name}", gradients[name].shape, array.shape)
+    report = GradientReport(tolerance)
+    scale = max([float(np.abs(g).max()) for g in gradients.values() if g.size], default=0.0)
+    rounding = 1e3 * np.finfo(np.float64).eps * abs(function()) / STEP
+    floor = max(1e-3 * scale, rounding / tolerance, 1e-12)
+    rng = np.random.default_rng(seed)
+    for name, array in arrays.items():
+        report.kinks[name] = 0
+        for index, direction in _directions(array, max_elements, directions, rng):
+            analytic = float((gradients[name] * direction).sum())
+            numeric = _slope(function, array, direction, floor)
+            if numeric is None:
+                report.kinks[name] += 1
+                continue
+            error = abs(analytic - numeric) / max(abs(analytic), abs(numeric), floor)
+            report.entries.append(Entry(name, index, analytic, numeric, error))
+    if raise_error and not report.passed:
+        raise GradientError(str(report))
+    return report
+
+
+def _directions(
+    array: np.ndarray, max_elements: int, count: int, rng: np.random.Generator
+) -> Iterator[tuple[tuple[int, ...] | str, np.ndarray]]:
+    """Yield each element as a direction, or `count` random ones when there are many elements."""
+    if array.size <= max_elements:
+        for index in np.ndindex(array.shape):
+            direction = np.zeros_like(array)
+            direction[index] = 1
+            yield index, direction
+        return
+    for i in range(count):
+        direction = rng.standard_normal(array.shape)
+        yield f"direction {i}", direction / np.linalg.norm(direction)
+
+
+def _slope(
+    function: Callable[[], float], array: np.ndarray, direction: np.ndarray, floor: float
+) -> float | None:
+    """Return the central difference along a direction, or None when there is a kink at every step size."""
+    start = array.copy()
+
+    def value(distance: float) -> float:
+        array[...] = start + distance * direction
+        return float(function())
+
+    try:
+        middle = value(0.0)
+        for step in KINK_STEPS:
+            above, below = value(step), value(-step)
+            right, left = (above - middle) / step, (middle - below) / step
+            if abs(right - left) <= KINK_SLOPE * max(abs(right), abs(left), floor):
+                return (above - below) / (2 * step)
+            if not math.isfinite(above - below):
+                return above - below
+        return None
+    finally:
+        array[...] = start
+
+
+def check_layer(
+    layer: Layer,
+    input_shape: Sequence[int],
+    *,
+    batch_size: int = 3,
+    seed: int = 0,
+    x: np.ndarray | None = None,
+    tolerance: float = 1e-6,
+    max_elements: int = 200,
+    directions: int = 20,
+    raise_error: bool = True,
+) -> GradientReport:
+    """Compare the backward pass of a layer with finite differences: dx and all parameter gradients.
+
+    Parameters
+    ----------
+    layer : Layer
+        It is copied, not changed. One that is not built is built in float64 with random parameters
+        (initial zeros are replaced: a bias of 0 hides mistakes); one that is built must be float64.
+    input_shape : tuple of int
+        Without the batch axis.
+    batch_size : int
+    seed : int
+        Of the parameters, the inputs and the upstream gradient.
+    x : ndarray of shape (batch_size, *input_shape), optional
+        The inputs, instead of random ones.
+    tolerance, max_elements, directions, raise_error
+        See `check_gradients`.
+
+    Returns
+    -------
+    GradientReport
+        For "x" and each name of `layer.params`.
+
+    Raises
+    ------
+    GradientError
+        When the check fails.
+
+    Examples
+    --------
+    >>> from tinycnn.layers import Dense
+    >>> check_layer(Dense(4, activation="tanh"), (5,)).passed
+    True
+    """
+    rng = np.random.default_rng(seed)
+    layer = copy.deepcopy(layer)
+    if not layer.built:
+        layer.build(tuple(input_shape), rng, np.float64)
+        for parameter in layer.params.values():
+            parameter += 0.1 * rng.standard_normal(parameter.shape)
+    x = rng.standard_normal((batch_size, *input_shape)) if x is None else np.array(x)
+
+    def forward() -> tuple[Layer, np.ndarray]:
+        # every evaluation starts from the same state: dropout's step, batch normalisation's averages
+        fresh = copy.deepcopy(layer)
+        return fresh, fresh.forward(x, training=True)
+
+    trained, y = forward()
+    dy = rng.standard_normal(y.shape)
+    gradients = {"x": trained.backward(dy), **trained.grads}
+    return check_gradients(
+        lambda: float((forward()[1] * dy).sum()),
+        {"x": x, **layer.params},
+        gradients,
+        tolerance=tolerance,
+        max_elements=max_elements,
+        directions=directions,
+        seed=seed,
+        raise_error=raise_error,
+    )

@@ -1,0 +1,146 @@
+"""Convolution: the same small filters at every place of the image.
+
+::
+
+    x (N, H, W, C) -> kernels.conv2d with kernel (KH, KW, C, F), + bias (F) -> activation -> y (N, OH, OW, F)
+    dy -> activation's gradient -> dz -> kernel, bias and input gradients
+
+How the sums are computed is the business of `tinycnn.kernels`, chosen by `algorithm`.
+"""
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinycnn import activations, checks, initializers, kernels
+from tinycnn.checks import Pads, Pair
+from tinycnn.kernels import geometry
+from tinycnn.layers.base import Layer, Shape
+
+
+class Conv2D(Layer):
+    """Two-dimensional convolution (a cross-correlation: the kernel is not flipped), NHWC.
+
+    Parameters
+    ----------
+    filters : int
+        Number of output channels, F.
+    kernel_size : int or (int, int)
+        KH and KW; one number stands for both. So with `strides` and `dilation_rate`.
+    strides : int or (int, int)
+    padding : "valid", "same", int, (int, int) or ((top, bottom), (left, right))
+        "same" gives ceil(H / stride) rows, with the odd pixel at the end, as in Keras. Numbers are explicit
+        rows and columns of zeros, on both sides or on each.
+    dilation_rate : int or (int, int)
+        Distance between the pixels under neighbouring taps.
+    activation : str, optional
+        A name of `tinycnn.activations`; None means linear.
+    use_bias : bool
+    kernel_initializer, bias_initializer : str
+    algorithm : str
+        "auto" or a name of `tinycnn.kernels.ALGORITHMS`.
+    name : str, optional
+
+    Attributes
+    ----------
+    params, grads : dict
+        "kernel" of shape (KH, KW, C, F) and, with `use_bias`, "bias" of shape (F,).
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range, and by `build` when the kernel is larger than the padded input.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Pair,
+        strides: int | Pair = 1,
+        padding: str | int | Pair | Pads = "valid",
+        dilation_rate: int | Pair = 1,
+        activation: str | None = None,
+        use_bias: bool = True,
+        kernel_initializer: str = "glorot_uniform",
+        bias_initializer: str = "zeros",
+        algorithm: str = "auto",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name)
+        self.filters = checks.whole("filters", filters, 1)
+        self.kernel_size = checks.pair("kernel_size", kernel_size, 1)
+        self.strides = checks.pair("strides", strides, 1)
+        self.padding = _check_padding(padding)
+        self.dilation_rate = checks.pair("dilation_rate", dilation_rate, 1)
+        self.activation = activation
+        self._activation = activations.get(activation)
+        self.use_bias = checks.flag("use_bias", use_bias)
+        self.kernel_initializer = kernel_initializer
+        self.bias_initializer = bias_initializer
+        self._initializers = {
+            "kernel": initializers.get(kernel_initializer),
+            "bias": initializers.get(bias_initializer),
+        }
+        self.algorithm = kernels.check_algorithm(algorithm)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return (OH, OW, F) for (H, W, C)."""
+        checks.shape(f"{self.label}: input_shape (H, W, C)", input_shape, (None, None, None))
+        pads = self._pads(input_shape)
+        try:
+            size = geometry.window_output(
+                input_shape[:2], self.kernel_size, self.strides, pads, self.dilation_rate
+            )
+        except ValueError as error:
+            raise ValueError(f"{self.label}: {error}") from None
+        return *size, self.filters
+
+    def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Return the shapes of "kernel" and "bias"."""
+        kernel = *self.kernel_size, input_shape[2], self.filters
+        return {"kernel": kernel, "bias": (self.filters,)} if self.use_bias else {"kernel": kernel}
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        """Return y (N, OH, OW, F) for x (N, H, W, C)."""
+        self._check_input(x)
+        conv2d = kernels.find("conv2d", self.algorithm)
+        z = conv2d(x, self.params["kernel"], self.params.get("bias"), *self._geometry())
+        y = self._activation.function(z)
+        if training:
+            self._kept = x, y
+        return y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        """Assign grads["kernel"] and grads["bias"]; return dx (N, H, W, C) for dy (N, OH, OW, F)."""
+        x, y = self._recall()
+        self._check_gradient(dy, y.shape)
+        dz = self._activation.gradient(y, dy)
+        grad_kernel = kernels.find("conv2d_grad_kernel", self.algorithm)
+        grad_input = kernels.find("conv2d_grad_input", self.algorithm)
+        self.grads["kernel"][...] = grad_kernel(x, dz, self.params["kernel"].shape, *self._geometry())
+        if self.use_bias:
+            self.grads["bias"][...] = dz.sum(axis=(0, 1, 2))
+        return grad_input(dz, self.params["kernel"], x.shape, *self._geometry())
+
+    def _pads(self, input_shape: Shape) -> Pads:
+        return geometry.resolve_padding(
+            self.padding, input_shape[:2], self.kernel_size, self.strides, self.dilation_rate
+        )
+
+    def _geometry(self) -> tuple[Pair, Pads, Pair]:
+        """Return strides, padding and dilation, as the kernels take them."""
+        return self.strides, self._pads(self.input_shape or ()), self.dilation_rate
+
+
+def _check_padding(padding: str | int | Pair | Pads) -> str | Pads:
+    if isinstance(padding, str):
+        return checks.choice("padding", padding, ("valid", "same"))
+    sides: Any = (padding, padding) if isinstance(padding, numbers.Integral) else padding
+    if not isinstance(sides, Sequence) or len(sides) != 2:
+        raise ValueError(
+            'padding: expected "valid", "same", a number, (height, width) or ((top, bottom), (left, right)), '
+            f"received {padding!r}"
+        )
+    return checks.pair("padding", sides[0], 0), checks.pair("padding", sides[1], 0)

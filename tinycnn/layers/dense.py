@@ -1,0 +1,84 @@
+"""A fully connected layer: every output sees every input.
+
+::
+
+    x (N, C) @ kernel (C, F) + bias (F) -> activation -> y (N, F)
+    dz = activation's gradient;  dW = x.T @ dz;  db = sum of dz over the batch;  dx = dz @ kernel.T
+"""
+
+import numpy as np
+
+from tinycnn import activations, checks, initializers
+from tinycnn.layers.base import Layer, Shape
+
+
+class Dense(Layer):
+    """y = activation(x @ kernel + bias).
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs, F.
+    activation : str, optional
+        A name of `tinycnn.activations`; None means linear.
+    use_bias : bool
+    kernel_initializer, bias_initializer : str
+    name : str, optional
+
+    Attributes
+    ----------
+    params, grads : dict
+        "kernel" of shape (C, F) and, with `use_bias`, "bias" of shape (F,).
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = None,
+        use_bias: bool = True,
+        kernel_initializer: str = "glorot_uniform",
+        bias_initializer: str = "zeros",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name)
+        self.units = checks.whole("units", units, 1)
+        self.activation = activation
+        self._activation = activations.get(activation)
+        self.use_bias = checks.flag("use_bias", use_bias)
+        self.kernel_initializer = kernel_initializer
+        self.bias_initializer = bias_initializer
+        self._initializers = {
+            "kernel": initializers.get(kernel_initializer),
+            "bias": initializers.get(bias_initializer),
+        }
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return (F,) for (C,)."""
+        checks.shape(f"{self.label}: input_shape (C,); put a Flatten before it", input_shape, (None,))
+        return (self.units,)
+
+    def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Return the shapes of "kernel" and "bias"."""
+        kernel = *input_shape, self.units
+        return {"kernel": kernel, "bias": (self.units,)} if self.use_bias else {"kernel": kernel}
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        """Return y (N, F) for x (N, C)."""
+        self._check_input(x)
+        z = x @ self.params["kernel"]
+        if self.use_bias:
+            z += self.params["bias"]
+        y = self._activation.function(z)
+        if training:
+            self._kept = x, y
+        return y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        """Assign grads["kernel"] and grads["bias"]; return dx (N, C) for dy (N, F)."""
+        x, y = self._recall()
+        self._check_gradient(dy, y.shape)
+        dz = self._activation.gradient(y, dy)
+        np.matmul(x.T, dz, out=self.grads["kernel"])
+        if self.use_bias:
+            dz.sum(axis=0, out=self.grads["bias"])
+        return dz @ self.params["kernel"].T

@@ -1,0 +1,67 @@
+"""Dropout: in training, each value is zero with probability `rate`, and the others grow to make up for it.
+
+::
+
+    x -> mask of (seed, step), scaled by 1 / (1 - rate) -> y          dy -> the same mask -> dx
+
+Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 2014, in the
+inverted form: nothing is left to do at inference.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from tinycnn import checks
+from tinycnn.layers.base import Layer, Shape
+from tinycnn.randomness import generator
+
+
+class Dropout(Layer):
+    """Inverted dropout; the identity when not training.
+
+    Parameters
+    ----------
+    rate : float
+        Probability that a value is dropped, in [0, 1).
+    seed : int, optional
+        With `step` it determines the mask. None draws one from the `rng` of `build`.
+    name : str, optional
+
+    Attributes
+    ----------
+    step : int
+        How many training forwards there were. The mask of step t is the same whatever was drawn before;
+        set it to draw a mask again.
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, name: str | None = None) -> None:
+        super().__init__(name)
+        self.rate = checks.real("rate", rate, 0, 1, below=True)
+        self.seed = None if seed is None else checks.whole("seed", seed, 0)
+        self.step = 0
+        self._key = 0
+
+    def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any = np.float32) -> None:
+        """See `Layer.build`."""
+        if not self.built:
+            self._key = int(rng.integers(2**32)) if self.seed is None else self.seed
+        super().build(input_shape, rng, dtype)
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        """Return y in the shape of x."""
+        self._check_input(x)
+        if not training:
+            return x
+        # float32 numbers for every dtype, so that a float64 network drops the same values
+        numbers = generator(self._key, "dropout", self.step).random(x.shape, np.float32)
+        mask = (numbers >= self.rate) * x.dtype.type(1 / (1 - self.rate))
+        self.step += 1
+        self._kept = mask
+        return x * mask
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        """Return dx in the shape of dy: zero where the forward pass dropped."""
+        mask = self._recall()
+        self._check_gradient(dy, mask.shape)
+        return dy * mask

@@ -1,0 +1,98 @@
+"""Batch normalisation: every channel gets mean 0 and variance 1 over the batch, then a scale and a shift.
+
+::
+
+    x (N, ..., C) -> (x - mean) / sqrt(variance + epsilon) = x_hat -> gamma * x_hat + beta = y
+
+Ioffe & Szegedy, "Batch normalization", arXiv 1502.03167. Mean and variance come from the batch in
+training, and from moving averages at inference. Formulas and defaults are Keras 3's: the variance is the
+population's (divided by the count), in the moving average too.
+"""
+
+import numpy as np
+
+from tinycnn import checks, initializers
+from tinycnn.layers.base import Layer, Shape
+
+
+class BatchNormalization(Layer):
+    """Normalise the last axis over all others.
+
+    Parameters
+    ----------
+    momentum : float
+        Of the moving averages, in [0, 1]: moving = momentum * moving + (1 - momentum) * batch.
+    epsilon : float
+        Added to the variance.
+    center, scale : bool
+        Whether there is a `beta`, and whether there is a `gamma`.
+    name : str, optional
+
+    Attributes
+    ----------
+    params, grads : dict
+        "gamma" and "beta", of shape (C,).
+    state : dict
+        "moving_mean" and "moving_variance", of shape (C,).
+    """
+
+    def __init__(
+        self,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name)
+        self.momentum = checks.real("momentum", momentum, 0, 1)
+        self.epsilon = checks.real("epsilon", epsilon, 0)
+        self.center = checks.flag("center", center)
+        self.scale = checks.flag("scale", scale)
+        self._initializers = {
+            "gamma": initializers.ones,
+            "beta": initializers.zeros,
+            "moving_mean": initializers.zeros,
+            "moving_variance": initializers.ones,
+        }
+
+    def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Return the shapes of "gamma" and "beta", where there are such."""
+        wanted = {"gamma": self.scale, "beta": self.center}
+        return {name: input_shape[-1:] for name, present in wanted.items() if present}
+
+    def state_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Return the shapes of the moving averages."""
+        return {"moving_mean": input_shape[-1:], "moving_variance": input_shape[-1:]}
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        """Return y in the shape of x. In training, the moving averages take one step."""
+        self._check_input(x)
+        mean, variance = self.state["moving_mean"], self.state["moving_variance"]
+        if training:
+            batch_axes = tuple(range(x.ndim - 1))
+            batch_mean, batch_variance = x.mean(axis=batch_axes), x.var(axis=batch_axes)
+            mean[...] = self.momentum * mean + (1 - self.momentum) * batch_mean
+            variance[...] = self.momentum * variance + (1 - self.momentum) * batch_variance
+            mean, variance = batch_mean, batch_variance
+        inverse = 1 / np.sqrt(variance + x.dtype.type(self.epsilon))
+        x_hat = (x - mean) * inverse
+        if training:
+            self._kept = x_hat, inverse
+        y = x_hat * self.params["gamma"] if self.scale else x_hat
+        return y + self.params["beta"] if self.center else y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        """Assign the gradients and return dx. The batch's mean and variance depend on x too:
+
+        dx = inverse * (g - mean(g) - x_hat * mean(g * x_hat)), with g = gamma * dy.
+        """
+        x_hat, inverse = self._recall()
+        self._check_gradient(dy, x_hat.shape)
+        batch_axes = tuple(range(dy.ndim - 1))
+        if self.scale:
+            self.grads["gamma"][...] = (dy * x_hat).sum(axis=batch_axes)
+        if self.center:
+            self.grads["beta"][...] = dy.sum(axis=batch_axes)
+        g = dy * self.params["gamma"] if self.scale else dy
+        return inverse * (g - g.mean(axis=batch_axes) - x_hat * (g * x_hat).mean(axis=batch_axes))

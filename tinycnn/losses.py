@@ -1,0 +1,146 @@
+"""What training makes small.
+
+::
+
+    y_true, y_pred -> loss(y_true, y_pred) -> a number, the mean over the batch
+                   -> loss.gradient(y_true, y_pred) -> dL/dy_pred, in the shape of y_pred
+
+Cross-entropies take probabilities (after a softmax layer) or, with `from_logits`, the values before it.
+Probabilities are held at the smallest normal number of their dtype, not at Keras' 1e-7: below that bound
+Keras' gradient is zero, whereas -1/p times the softmax's own p still gives the gradient at the logits,
+p - y, so no special case is needed to train through saturated outputs.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from tinycnn import checks, config
+from tinycnn.activations import softmax
+
+
+class Loss(ABC):
+    """A mean over the batch, and its gradient.
+
+    Attributes
+    ----------
+    integer_labels : bool
+        Whether y_true holds class numbers rather than one row for each image.
+    """
+
+    name: str
+    integer_labels = False
+
+    @abstractmethod
+    def __call__(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
+        """Return the mean loss of a batch."""
+
+    @abstractmethod
+    def gradient(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+        """Return dL/dy_pred, in the shape and dtype of `y_pred`."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor, JSON-able."""
+        return config.arguments(self)
+
+    def __repr__(self) -> str:
+        return config.describe(self)
+
+
+class MeanSquaredError(Loss):
+    """Mean of (y_pred - y_true)**2 over the batch and all other axes; y_true in the shape of y_pred."""
+
+    name = "mean_squared_error"
+
+    def __call__(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
+        """Return the mean square of the differences."""
+        checks.shape("y_true", np.shape(y_true), y_pred.shape)
+        return float(np.mean(np.square(y_pred - y_true), dtype=np.float64))
+
+    def gradient(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+        """Return 2 (y_pred - y_true) / count."""
+        checks.shape("y_true", np.shape(y_true), y_pred.shape)
+        return ((y_pred - y_true) * (2 / y_pred.size)).astype(y_pred.dtype, copy=False)
+
+
+class CategoricalCrossentropy(Loss):
+    """Mean over the batch of -sum(y_true * log(p)), for one-hot (or soft) labels (N, classes).
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether y_pred are logits rather than probabilities.
+    label_smoothing : float
+        In [0, 1]: y_true becomes y_true * (1 - s) + s / classes (Szegedy et al., arXiv 1512.00567).
+    """
+
+    name = "categorical_crossentropy"
+
+    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
+        self.from_logits = checks.flag("from_logits", from_logits)
+        self.label_smoothing = checks.real("label_smoothing", label_smoothing, 0, 1)
+
+    def __call__(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
+        """Return the mean cross-entropy, in nats."""
+        targets = self._targets(y_true, y_pred)
+        if self.from_logits:
+            shifted = y_pred - y_pred.max(axis=-1, keepdims=True)
+            log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+        else:
+            log_p = np.log(_above_zero(y_pred))
+        return float(-(targets * log_p).sum(dtype=np.float64) / len(y_pred))
+
+    def gradient(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+        """Return (softmax * sum(y_true) - y_true) / N for logits, -y_true / (p N) for probabilities."""
+        targets = self._targets(y_true, y_pred)
+        if self.from_logits:
+            return (softmax(y_pred) * targets.sum(axis=-1, keepdims=True) - targets) / len(y_pred)
+        return -targets / len(y_pred) / _above_zero(y_pred)
+
+    def _targets(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+        """Return smoothed labels in the shape and dtype of y_pred."""
+        targets = self._rows(np.asarray(y_true), y_pred)
+        smooth = self.label_smoothing
+        return targets * y_pred.dtype.type(1 - smooth) + y_pred.dtype.type(smooth / y_pred.shape[-1])
+
+    def _rows(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+        checks.shape("y_true (one row of classes for each image)", y_true.shape, y_pred.shape)
+        return y_true.astype(y_pred.dtype, copy=False)
+
+
+class SparseCategoricalCrossentropy(CategoricalCrossentropy):
+    """The same for class numbers (N,): whole numbers from 0 to classes - 1."""
+
+    name = "sparse_categorical_crossentropy"
+    integer_labels = True
+
+    def _rows(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+        """Return one-hot rows."""
+        labels = y_true[:, 0] if y_true.ndim == 2 and y_true.shape[1] == 1 else y_true
+        checks.shape("y_true (one class number for each image)", labels.shape, y_pred.shape[:1])
+        if labels.dtype.kind not in "iu":
+            raise ValueError(f"y_true: expected whole numbers, received {labels.dtype}")
+        classes = y_pred.shape[-1]
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+            raise ValueError(
+                f"y_true: expected classes 0 to {classes - 1}, received {labels.min()} to {labels.max()}"
+            )
+        return np.eye(classes, dtype=y_pred.dtype)[labels]
+
+
+def _above_zero(p: np.ndarray) -> np.ndarray:
+    return np.maximum(p, np.finfo(p.dtype).tiny)
+
+
+LOSSES: dict[str, type[Loss]] = {
+    cls.name: cls for cls in (CategoricalCrossentropy, MeanSquaredError, SparseCategoricalCrossentropy)
+}
+
+
+def get(loss: str | Loss, **arguments: Any) -> Loss:
+    """Return a new loss of a name, "mse" included; a `Loss` is returned as it is."""
+    if isinstance(loss, Loss):
+        return loss
+    name = "mean_squared_error" if loss == "mse" else loss
+    return LOSSES[checks.choice("loss", name, LOSSES)](**arguments)

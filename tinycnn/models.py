@@ -1,0 +1,71 @@
+"""Networks that are ready: the documented one by name, and saved ones from files.
+
+::
+
+    mnist_cnn() -> Sequential          load_model("mnist_cnn.h5") -> Sequential
+"""
+
+import os
+
+from tinycnn import saving, snapshots
+from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+from tinycnn.sequential import Sequential
+
+
+def mnist_cnn(seed: int | None = None, algorithm: str = "auto") -> Sequential:
+    """Return the documented network for 28 x 28 grey images and ten classes, not yet trained.
+
+    Parameters
+    ----------
+    seed : int, optional
+        See `Sequential`.
+    algorithm : str
+        Of the convolutions: "auto" or a name of `tinycnn.kernels.ALGORITHMS`.
+
+    Returns
+    -------
+    Sequential
+        Built, with 1,003,658 parameters; `compile` it to train.
+    """
+    return Sequential(
+        [
+            Conv2D(32, 3, activation="relu", algorithm=algorithm),
+            Conv2D(64, 3, activation="relu", algorithm=algorithm),
+            MaxPooling2D(2),
+            Dropout(0.25),
+            Conv2D(128, 2, activation="relu", algorithm=algorithm),
+            Conv2D(256, 2, activation="relu", algorithm=algorithm),
+            MaxPooling2D(2),
+            Dropout(0.25),
+            Flatten(),
+            Dense(128, activation="relu"),
+            Dropout(0.5),
+            Dense(10, activation="softmax"),
+        ],
+        seed=seed,
+        input_shape=(28, 28, 1),
+        name="mnist_cnn",
+    )
+
+
+def load_model(path: str | os.PathLike[str]) -> Sequential:
+    """Return the model in a file, compiled when it was saved so, ready to predict or to train on.
+
+    Parameters
+    ----------
+    path : path
+        `.h5`, written by tinycnn, Keras 3 or Keras 2; or `.npz`, written by tinycnn.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    ValueError
+        When it does not hold a model, or one with layers that tinycnn has not.
+
+    Warns
+    -----
+    UserWarning
+        When the way the model was trained cannot be restored.
+    """
+    return snapshots.restore(Sequential, saving.read(path))

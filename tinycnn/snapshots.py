@@ -1,0 +1,106 @@
+"""Models as plain data, and back.
+
+::
+
+    model -> take -> Snapshot -> tinycnn.saving          Snapshot -> restore -> model
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tinycnn import losses, optimizers
+from tinycnn.saving import Snapshot
+
+if TYPE_CHECKING:
+    from tinycnn.sequential import Sequential
+
+
+def take(model: Sequential, include_optimizer: bool = True) -> Snapshot:
+    """Return all that a file holds of a built model. The arrays are copies.
+
+    Parameters
+    ----------
+    model : Sequential
+    include_optimizer : bool
+        Whether the optimizer, its moments and the loss go along, for a model that is compiled.
+
+    Raises
+    ------
+    ValueError
+        When the model is not built.
+    """
+    if not model.built:
+        raise ValueError(f"{model.name}: expected build(input_shape) before save, received none")
+    training, slots = None, {}
+    optimizer = model.optimizer
+    if include_optimizer and optimizer is not None:
+        training = {
+            "optimizer": {"name": optimizer.name, "config": optimizer.get_config()},
+            "loss": {"name": model.loss.name, "config": model.loss.get_config()},
+            "metrics": list(model.metrics),
+            "iterations": optimizer.iterations,
+        }
+        slots = {name: _cut(model, slot) for name, slot in optimizer.slots.items()}
+    progress = {"epochs_trained": model.epochs_trained, "steps_trained": model.steps_trained}
+    weights = [(name, array.copy()) for name, array in model.named_weights()]
+    return Snapshot(model.get_config(), weights, training, slots, progress)
+
+
+def restore(cls: type[Sequential], snapshot: Snapshot) -> Sequential:
+    """Return the model that a snapshot was taken of.
+
+    Raises
+    ------
+    ValueError
+        When the weights are not those of the layers. That is found before anything is allocated for them,
+        so that a file cannot ask for more memory than it fills.
+    """
+    model = cls.from_config({**snapshot.config, "input_shape": None})
+    input_shape = snapshot.config["input_shape"]
+    wanted = model.count_params(input_shape)
+    received = sum(array.size for _, array in snapshot.weights)
+    if wanted != received:
+        raise ValueError(f"weights: expected {wanted} values for the layers, received {received}")
+    model.build(input_shape)
+    model.set_weights([array for _, array in snapshot.weights])
+    model.epochs_trained = snapshot.progress["epochs_trained"]
+    model.steps_trained = snapshot.progress["steps_trained"]
+    if snapshot.training is not None:
+        optimizer, loss = snapshot.training["optimizer"], snapshot.training["loss"]
+        model.compile(
+            optimizers.get(optimizer["name"], **optimizer["config"]),
+            losses.get(loss["name"], **loss["config"]),
+            snapshot.training["metrics"],
+        )
+        _restore_optimizer(model, snapshot.training["iterations"], snapshot.slots)
+    return model
+
+
+def _cut(model: Sequential, vector: np.ndarray) -> list[np.ndarray]:
+    """Return the part of a slot for each trainable parameter, in its shape."""
+    arrays, start = [], 0
+    for layer in model.layers:
+        for parameter in layer.params.values():
+            if layer.trainable:
+                arrays.append(vector[start : start + parameter.size].reshape(parameter.shape).copy())
+            start += parameter.size
+    return arrays
+
+
+def _restore_optimizer(model: Sequential, iterations: int, slots: dict[str, list[np.ndarray]]) -> None:
+    """Put back what `_cut` took."""
+    optimizer = model.optimizer
+    if optimizer is None:
+        return
+    optimizer.iterations = iterations
+    for name, arrays in slots.items():
+        flat = np.concatenate([np.zeros(0), *(array.ravel() for array in arrays)])
+        slot = optimizer.slots[name] = np.zeros_like(model.parameters)
+        start = 0
+        for span in model.trainable_spans():
+            count = span.stop - span.start
+            slot[span] = flat[start : start + count]
+            start += count

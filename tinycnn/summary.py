@@ -1,0 +1,81 @@
+"""A network as a table of text, in the form that Keras' users know.
+
+::
+
+    layers with names, output shapes, parameter counts -> lines of fixed columns
+"""
+
+from collections.abc import Sequence
+
+from tinycnn import kernels
+from tinycnn.layers import Layer
+
+# Where the columns end, as shares of the line, and the line's length: Keras 2's.
+COLUMN_ENDS = (0.45, 0.85, 1.0)
+LINE_LENGTH = 65
+ALGORITHM_WIDTH = 20
+
+
+def summary_text(
+    layers: Sequence[Layer],
+    shapes: Sequence[tuple[int, ...]],
+    verbose: bool = False,
+    line_length: int = LINE_LENGTH,
+) -> str:
+    """Return the table.
+
+    Parameters
+    ----------
+    layers : sequence of built layers
+    shapes : sequence of tuple
+        Their output shapes, without the batch axis.
+    verbose : bool
+        Whether a fourth column names the algorithm of each layer that has a choice.
+    line_length : int
+        Length of the three columns; names that do not fit are cut.
+    """
+    ends = [int(line_length * share) for share in COLUMN_ENDS]
+    titles = ["Layer (type)", "Output Shape", "Param #"]
+    if verbose:
+        ends.append(ends[-1] + ALGORITHM_WIDTH)
+        titles.append("Algorithm")
+    thin, thick = "_" * ends[-1], "=" * ends[-1]
+    lines = [thin, _row(titles, ends), thick]
+    for layer, shape in zip(layers, shapes, strict=True):
+        name = f"{layer.name} ({type(layer).__name__})"
+        fields = [
+            name,
+            str((None, *shape)),
+            str(layer.count_params(layer.input_shape or ())),
+            _algorithm(layer),
+        ]
+        lines += [_row(fields[: len(ends)], ends), thin]
+    lines[-1] = thick
+    trainable = sum(p.size for layer in layers if layer.trainable for p in layer.params.values())
+    total = sum(layer.count_params(layer.input_shape or ()) for layer in layers)
+    lines += [
+        f"Total params: {total:,}",
+        f"Trainable params: {trainable:,}",
+        f"Non-trainable params: {total - trainable:,}",
+        thin,
+    ]
+    return "\n".join(lines)
+
+
+def _row(fields: Sequence[str], ends: Sequence[int]) -> str:
+    """Return the fields side by side, each cut and padded to its column, with a space between columns."""
+    line = ""
+    for field, end in zip(fields, ends, strict=True):
+        line = (line[:-1] + " " if line else "") + field
+        line = line[:end].ljust(end)
+    return line
+
+
+def _algorithm(layer: Layer) -> str:
+    """Return the algorithm of the layer's forward pass, and "auto" when it was not asked for by name."""
+    requested = getattr(layer, "algorithm", None)
+    if requested is None:
+        return ""
+    operation = {"Conv2D": "conv2d", "MaxPooling2D": "maxpool2d", "AveragePooling2D": "averagepool2d"}
+    chosen = kernels.select(operation[type(layer).__name__], requested)
+    return f"{chosen} (auto)" if requested == "auto" else chosen

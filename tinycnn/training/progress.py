@@ -1,0 +1,95 @@
+"""How training looks to someone who waits: a bar in a terminal, a line for each epoch elsewhere.
+
+::
+
+    verbose="auto" -> terminal? -> ProgressBar : ProgressLines
+"""
+
+import sys
+import time
+from typing import Any
+
+from tqdm import tqdm
+
+from tinycnn.training.callbacks import Callback
+
+
+def choose(verbose: str | int) -> list[Callback]:
+    """Return the callback of a verbosity.
+
+    Parameters
+    ----------
+    verbose : "auto", 0, 1 or 2
+        Silence, a bar, or one line for each epoch; "auto" is a bar where the output is a terminal.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    if verbose == "auto":
+        verbose = 1 if sys.stdout.isatty() else 2
+    if verbose not in (0, 1, 2):
+        raise ValueError(f'verbose: expected "auto", 0, 1 or 2, received {verbose!r}')
+    kinds: list[list[Callback]] = [[], [ProgressBar()], [ProgressLines()]]
+    return kinds[int(verbose)]
+
+
+class ProgressBar(Callback):
+    """A bar for each epoch, with images/s, the time left, and the means so far."""
+
+    _bar: Any = None
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        """Open the bar of this epoch."""
+        self._bar = tqdm(
+            total=self.params["samples"],
+            desc=f"Epoch {epoch + 1}/{self.params['epochs']}",
+            unit=" images",
+            file=sys.stdout,
+            dynamic_ncols=True,
+        )
+
+    def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        """Move on by one batch."""
+        self._bar.set_postfix(_figures(logs), refresh=False)
+        self._bar.update(logs["samples"] - self._bar.n)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        """Show the final figures, validation included, and leave the bar standing."""
+        self._bar.set_postfix(_figures(logs))
+        self._bar.close()
+
+    def on_train_end(self) -> None:
+        """Close the bar of an epoch that was not finished."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class ProgressLines(Callback):
+    """One line for each epoch: time, images/s, and all figures."""
+
+    _start = 0.0
+    _trained = 0.0
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        """Start the clock."""
+        self._start = self._trained = time.perf_counter()
+
+    def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        """Note the time, so that images/s leaves validation out."""
+        self._trained = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        """Print the line."""
+        rate = self.params["samples"] / max(self._trained - self._start, 1e-9)
+        figures = "  ".join(f"{name} {value}" for name, value in _figures(logs).items())
+        seconds = time.perf_counter() - self._start
+        print(
+            f"Epoch {epoch + 1}/{self.params['epochs']}  {seconds:.1f} s  {rate:.0f} images/s  {figures}",
+            flush=True,
+        )
+
+
+def _figures(logs: dict[str, float]) -> dict[str, str]:
+    return {name: f"{value:.4f}" for name, value in logs.items() if name != "samples"}
