@@ -8,6 +8,7 @@ naive loops over the definition in Python, so it is given one small image; the t
 a batch of the documented network's layers.
 """
 
+import argparse
 import time
 from collections.abc import Callable
 
@@ -69,7 +70,7 @@ def agree() -> None:
             raise SystemExit(f"{algorithm} does not agree with naive")
 
 
-def compare_times(images: int = 32) -> None:
+def compare_times(images: int) -> None:
     """Time the two practical algorithms on the layers of the documented network."""
     print(f"\nMilliseconds for {images} images, the shortest of {REPEATS} runs (GFLOP/s)\n")
     for layer, (image, kernel) in LAYERS.items():
@@ -82,5 +83,8 @@ def compare_times(images: int = 32) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="One convolution by three algorithms.")
+    parser.add_argument("--images", type=int, default=32, help="in the timed batch; default: %(default)s")
+    options = parser.parse_args()
     agree()
-    compare_times()
+    compare_times(options.images)

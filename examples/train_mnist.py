@@ -13,47 +13,47 @@ import sys
 from pathlib import Path
 
 import tinycnn
+from tinycnn import kernels
 from tinycnn.datasets import load_mnist, scale_images
 from tinycnn.inspection.plots import plot_history
 from tinycnn.optimizers import Adam
 from tinycnn.randomness import generator
-from tinycnn.training import StopOnInterrupt
+from tinycnn.saving import FORMATS
+from tinycnn.training import History, StopOnInterrupt
 
 VALIDATION_IMAGES = 5_000
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Train the documented network on MNIST.")
-    parser.add_argument("--epochs", type=int, default=4, help="default: %(default)s")
-    parser.add_argument("--batch-size", type=int, default=128, help="default: %(default)s")
-    parser.add_argument("--learning-rate", type=float, default=0.001, help="of Adam; default: %(default)s")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="the same seed gives the same run; default: %(default)s"
+    parser = argparse.ArgumentParser(
+        description="Train the documented network on MNIST.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument(
-        "--data", type=Path, help="a folder with four IDX files; default: the MNIST of the package"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("mnist_cnn.h5"), help="default: %(default)s; .npz works too"
-    )
-    parser.add_argument("--limit", type=int, help="train on so many images, drawn by the seed")
-    parser.add_argument(
-        "--algorithm",
-        choices=["auto", *tinycnn.kernels.ALGORITHMS],
-        default="auto",
-        help="of the convolutions",
-    )
-    parser.add_argument(
-        "--verbose", choices=["auto", "0", "1", "2"], default="auto", help="0: silent, 1: bar, 2: lines"
-    )
+    add = parser.add_argument
+    add("--epochs", type=int, default=4, help="passes over the training images")
+    add("--batch-size", type=int, default=128, help="images in one step")
+    add("--learning-rate", type=float, default=0.001, help="of Adam")
+    add("--seed", type=int, default=0, help="the same seed gives the same run")
+    add("--data", type=Path, help="a folder with four IDX files; none: the MNIST of the package")
+    add("--out", type=Path, default=Path("mnist_cnn.h5"), help="the model's file, .h5 or .npz")
+    add("--limit", type=int, help="train on so many images, drawn by the seed")
+    add("--algorithm", choices=["auto", *kernels.ALGORITHMS], default="auto", help="of the convolutions")
+    add("--verbose", choices=["auto", "0", "1", "2"], default="auto", help="0: silent, 1: a bar, 2: lines")
     options = parser.parse_args(arguments)
+    check(parser, options)
+    return options
+
+
+def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse what would otherwise fail after the training."""
     if not options.out.absolute().parent.is_dir():
         parser.error(f"--out: the folder does not exist: {options.out.absolute().parent}")
-    if options.out.suffix not in tinycnn.saving.FORMATS:
-        parser.error(
-            f"--out: expected a name ending in {', '.join(tinycnn.saving.FORMATS)}, received {options.out}"
-        )
-    return options
+    if options.out.suffix not in FORMATS:
+        parser.error(f"--out: expected a name ending in {', '.join(FORMATS)}, received {options.out}")
+    for name, least in (("--epochs", 0), ("--batch-size", 1), ("--limit", 10)):
+        value = getattr(options, name[2:].replace("-", "_"))
+        if value is not None and value < least:
+            parser.error(f"{name}: expected a whole number >= {least}, received {value}")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"Test accuracy {accuracy:.2%} ({errors} errors in {len(x_test)} images), loss {loss:.4f}.")
 
 
-def draw(history: tinycnn.training.History, path: Path) -> None:
+def draw(history: History, path: Path) -> None:
     if not history.epoch:
         return
     try:

@@ -70,9 +70,13 @@ def tanh_gradient(y: np.ndarray, dy: np.ndarray) -> np.ndarray:
 
 
 def softmax(z: np.ndarray) -> np.ndarray:
-    """Return exp(z) / sum(exp(z)) along the last axis; the maximum is taken off first, against overflow."""
+    """Return exp(z) / sum(exp(z)) along the last axis.
+
+    The maximum is taken off first, against overflow. No result is below the smallest normal number: with a
+    probability of exactly 0, the gradient -1/p of a cross-entropy could not find its way back through p.
+    """
     e = np.exp(z - z.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
+    return np.maximum(e / e.sum(axis=-1, keepdims=True), np.finfo(z.dtype).tiny)
 
 
 def softmax_gradient(y: np.ndarray, dy: np.ndarray) -> np.ndarray:

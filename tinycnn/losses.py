@@ -6,9 +6,10 @@
                    -> loss.gradient(y_true, y_pred) -> dL/dy_pred, in the shape of y_pred
 
 Cross-entropies take probabilities (after a softmax layer) or, with `from_logits`, the values before it.
-Probabilities are held at the smallest normal number of their dtype, not at Keras' 1e-7: below that bound
-Keras' gradient is zero, whereas -1/p times the softmax's own p still gives the gradient at the logits,
-p - y, so no special case is needed to train through saturated outputs.
+Probabilities are held at the smallest normal number of their dtype, as `activations.softmax` holds them,
+and not at Keras' 1e-7: there the gradient would end. This way -1/p times the softmax's own p still gives
+the gradient at the logits, p - y, however far from the truth the network is, and no layer or loss has to
+know of the other.
 """
 
 from abc import ABC, abstractmethod

@@ -90,7 +90,7 @@ class Network:
         ValueError
             When a layer cannot take what the one before gives; the message names it.
         """
-        shape = tuple(input_shape)
+        shape = tuple(checks.whole(f"{self.name}: input_shape", size, 1) for size in input_shape)
         if self.built:
             checks.shape(f"{self.name}: input_shape", shape, self.input_shape or ())
             return
@@ -215,7 +215,8 @@ class Network:
     def __getitem__(self, index: int | slice | str) -> Any:
         """Return a layer by number or name, or a list of layers."""
         if isinstance(index, str):
-            return {layer.name: layer for layer in self.layers}[index]
+            by_name = {str(layer.name): layer for layer in self.layers}
+            return by_name[checks.choice("layer", index, by_name)]
         return self.layers[index]
 
     def __iter__(self) -> Iterator[Layer]:

@@ -1,0 +1,76 @@
+"""Batches, orders and the validation split."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinycnn.training.batches import batches, epoch_order, split
+
+
+def test_batches_cover_everything_once():
+    """In order, the last one smaller; images and labels stay together."""
+    x, y = np.arange(14).reshape(7, 2), np.arange(7)
+    order = np.array([6, 0, 3, 1, 5, 2, 4])
+    received = list(batches(x, y, 3, order))
+    assert [len(b) for b, _ in received] == [3, 3, 1]
+    np.testing.assert_array_equal(np.concatenate([b for _, b in received]), order)
+    for images, labels in received:
+        np.testing.assert_array_equal(images[:, 0], 2 * labels)
+    plain = list(batches(x, y, 4))
+    np.testing.assert_array_equal(np.concatenate([b for _, b in plain]), y)
+
+
+def test_epochs_have_orders_of_their_own():
+    """Permutations that follow from the seed and the epoch."""
+    orders = [epoch_order(seed, epoch, 50) for seed, epoch in ((0, 0), (0, 1), (1, 0))]
+    for order in orders:
+        np.testing.assert_array_equal(np.sort(order), np.arange(50))
+    assert len({tuple(order) for order in orders}) == 3
+    np.testing.assert_array_equal(epoch_order(0, 1, 50), orders[1])
+
+
+LABELS = np.repeat([2, 7, 5], [60, 30, 11])  # sorted by class: the case that a tail would get wrong
+
+
+@pytest.mark.parametrize(
+    "y", [LABELS, LABELS[:, None], np.eye(8)[LABELS]], ids=["labels", "column", "one-hot"]
+)
+def test_split_is_stratified(y):
+    """Each class gives its share, to the nearest image."""
+    training, validation = split(y, 0.1, seed=3)
+    assert len(validation) == 10
+    assert list(np.bincount(LABELS[validation], minlength=8)[[2, 7, 5]]) == [6, 3, 1]
+    np.testing.assert_array_equal(np.sort(np.concatenate([training, validation])), np.arange(101))
+
+
+def test_split_follows_the_seed():
+    """The same for the same, another for another; not the tail of a class."""
+    first, again, other = (split(LABELS, 0.2, seed)[1] for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    assert (first != np.concatenate([np.arange(48, 60), np.arange(84, 90), [99, 100]])).any()
+
+
+def test_split_of_a_regression_is_plain():
+    """Floats are not classes."""
+    y = np.random.default_rng(0).random((40, 3))
+    training, validation = split(y, 0.25, seed=0)
+    assert (len(training), len(validation)) == (30, 10)
+
+
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=60), st.floats(0.05, 0.95), st.integers(0, 9))
+def test_split_always_has_the_right_sizes(labels, fraction, seed):
+    """For any labels: the promised number, every class within one image of its share."""
+    y = np.array(labels)
+    wanted = round(len(y) * fraction)
+    if not 0 < wanted < len(y):
+        with pytest.raises(ValueError, match="at least one image on each side"):
+            split(y, fraction, seed)
+        return
+    training, validation = split(y, fraction, seed)
+    assert len(validation) == wanted
+    np.testing.assert_array_equal(np.sort(np.concatenate([training, validation])), np.arange(len(y)))
+    for label in set(labels):
+        share = np.sum(y == label) * wanted / len(y)
+        assert abs(np.sum(y[validation] == label) - share) < 1
