@@ -7,18 +7,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from tinycnn import losses, optimizers
 from tinycnn.saving import Snapshot
 
-if TYPE_CHECKING:
-    from tinycnn.sequential import Sequential
+Model = Any  # a Sequential, which imports this module and so cannot be named here
 
 
-def take(model: Sequential, include_optimizer: bool = True) -> Snapshot:
+def take(model: Model, include_optimizer: bool = True) -> Snapshot:
     """Return all that a file holds of a built model. The arrays are copies.
 
     Parameters
@@ -49,7 +48,7 @@ def take(model: Sequential, include_optimizer: bool = True) -> Snapshot:
     return Snapshot(model.get_config(), weights, training, slots, progress)
 
 
-def restore(cls: type[Sequential], snapshot: Snapshot) -> Sequential:
+def restore(cls: type[Any], snapshot: Snapshot) -> Model:
     """Return the model that a snapshot was taken of.
 
     Raises
@@ -79,7 +78,7 @@ def restore(cls: type[Sequential], snapshot: Snapshot) -> Sequential:
     return model
 
 
-def _cut(model: Sequential, vector: np.ndarray) -> list[np.ndarray]:
+def _cut(model: Model, vector: np.ndarray) -> list[np.ndarray]:
     """Return the part of a slot for each trainable parameter, in its shape."""
     arrays, start = [], 0
     for layer in model.layers:
@@ -90,7 +89,7 @@ def _cut(model: Sequential, vector: np.ndarray) -> list[np.ndarray]:
     return arrays
 
 
-def _restore_optimizer(model: Sequential, iterations: int, slots: dict[str, list[np.ndarray]]) -> None:
+def _restore_optimizer(model: Model, iterations: int, slots: dict[str, list[np.ndarray]]) -> None:
     """Put back what `_cut` took."""
     optimizer = model.optimizer
     if optimizer is None:

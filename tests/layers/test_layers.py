@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinycnn import kernels
+from tinycnn import gradcheck, kernels
 from tinycnn.layers import (
     Activation,
     AveragePooling2D,
@@ -197,6 +197,16 @@ class TestBatchNormalization:
         layer.forward(np.random.default_rng(0).random((4, 3), np.float32))
         for name, array in layer.state.items():
             np.testing.assert_array_equal(array, before[name])
+
+
+    def test_frozen_it_works_as_at_inference(self):
+        layer = ready(BatchNormalization(), (3,), np.float64)
+        layer.state["moving_mean"][...] = [1, 2, 3]
+        layer.trainable = False
+        x = np.random.default_rng(0).random((4, 3))
+        np.testing.assert_array_equal(layer.forward(x, training=True), layer.forward(x))
+        np.testing.assert_array_equal(layer.state["moving_mean"], [1, 2, 3])
+        assert gradcheck.check_layer(layer, (3,)).passed
 
 
 def test_dense_wants_vectors():

@@ -54,14 +54,27 @@ def resolve_padding(padding: str | Pads, size: Shape, kernel: Pair, strides: Pai
 
 def window_output(size: Shape, kernel: Pair, strides: Pair, padding: Pads, dilation: Pair = (1, 1)) -> Pair:
     """Return (OH, OW) of windows of (KH, KW) `kernel` over an (H, W) `size`."""
-    for name, values, low in (("strides", strides, 1), ("dilation", dilation, 1), ("kernel size", kernel, 1)):
-        checks.pair(name, values, low)
-    for name, pads in zip(("padding of the height", "padding of the width"), padding, strict=True):
-        checks.pair(name, pads, 0)
+    for name, values in (("strides", strides), ("dilation", dilation), ("kernel size", kernel)):
+        _pair(name, values, 1)
+    rows, columns = _two("padding", padding)
+    _pair("padding of the height", rows, 0)
+    _pair("padding of the width", columns, 0)
     return (
         output_size(size[0], kernel[0], strides[0], padding[0], dilation[0], "height"),
         output_size(size[1], kernel[1], strides[1], padding[1], dilation[1], "width"),
     )
+
+
+def _two(name: str, value: object) -> tuple:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ValueError(f"{name}: expected a pair (height, width), received {value!r}")
+    return tuple(value)
+
+
+def _pair(name: str, value: object, minimum: int) -> None:
+    """Raise unless `value` is two whole numbers; one alone, which layers take, is not enough here."""
+    for size in _two(name, value):
+        checks.whole(name, size, minimum)
 
 
 def check_conv(
@@ -79,6 +92,8 @@ def check_conv(
     for name, shape, axes in (("x", x_shape, "(N, H, W, C)"), ("w", w_shape, "(KH, KW, C, F)")):
         if len(shape) != 4:
             raise ValueError(f"{name}: expected 4 axes {axes}, received shape {tuple(shape)}")
+    for letter, size in zip(("KH", "KW", "C", "F"), w_shape, strict=True):
+        checks.whole(f"w: {letter}", size, 1)
     if x_shape[3] != w_shape[2]:
         raise ValueError(f"x: expected {w_shape[2]} channels as in w {tuple(w_shape)}, received {x_shape[3]}")
     OH, OW = window_output((x_shape[1], x_shape[2]), (w_shape[0], w_shape[1]), strides, padding, dilation)
@@ -97,10 +112,13 @@ def check_pool(
     padding: Pads,
     x: np.ndarray | None = None,
     dy: np.ndarray | None = None,
+    argmax: np.ndarray | None = None,
 ) -> Pair:
     """Check the arguments of a pooling pass and return (OH, OW). No window may lie in the padding alone."""
     if len(x_shape) != 4:
         raise ValueError(f"x: expected 4 axes (N, H, W, C), received shape {tuple(x_shape)}")
+    for letter, size in zip("HW", x_shape[1:3], strict=True):
+        checks.whole(f"x: {letter}", size, 1)
     OH, OW = window_output((x_shape[1], x_shape[2]), pool_size, strides, padding)
     for name, size, pads in zip(("height", "width"), pool_size, padding, strict=True):
         if max(pads) >= size:
@@ -110,7 +128,18 @@ def check_pool(
     check_same_dtype(x=x, dy=dy)
     if dy is not None:
         checks.shape("dy", dy.shape, (x_shape[0], OH, OW, x_shape[3]))
+    if argmax is not None:
+        _check_argmax(argmax, (x_shape[0], OH, OW, x_shape[3]), pool_size[0] * pool_size[1])
     return OH, OW
+
+
+def _check_argmax(argmax: np.ndarray, shape: Shape, taps: int) -> None:
+    """Raise unless every value names a pixel of its window: kernels write where it points."""
+    checks.shape("argmax", argmax.shape, shape)
+    if argmax.dtype.kind not in "iu":
+        raise ValueError(f"argmax: expected whole numbers, received {argmax.dtype}")
+    if argmax.size and not 0 <= int(argmax.min()) <= int(argmax.max()) < taps:
+        raise ValueError(f"argmax: expected 0 to {taps - 1}, received {argmax.min()} to {argmax.max()}")
 
 
 def check_same_dtype(**arrays: np.ndarray | None) -> None:

@@ -118,7 +118,7 @@ def maxpool2d_grad_input(
     padding: Pads = NO_PADDING,
 ) -> np.ndarray:
     """See `naive.maxpool2d_grad_input`."""
-    check_pool(x_shape, pool_size, strides, padding, dy=dy)
+    check_pool(x_shape, pool_size, strides, padding, dy=dy, argmax=argmax)
     (KH, KW), (N, H, W, C) = pool_size, x_shape
     winners = argmax[:, :, :, None] == np.arange(KH * KW)[:, None]  # (N, OH, OW, KH*KW, C)
     patches = np.where(winners, dy[:, :, :, None], dy.dtype.type(0))

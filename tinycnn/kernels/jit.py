@@ -8,11 +8,14 @@
 - fastmath: multiply and add may be one instruction, and sums may be regrouped so that they vectorise. NaN
   and infinities keep their meaning, since a diverged training must be seen.
 - error_model "numpy": dividing by zero gives inf, without a branch around every division.
-- cache: compiled once for each source file and kind of CPU.
+- cache: compiled once for each kind of CPU and each state of the sources.
 """
 
+import hashlib
 import warnings
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -29,11 +32,30 @@ def jit(function: Callable[..., Any] | None = None, *, parallel: bool = False) -
     if function is None:
         return lambda decorated: jit(decorated, parallel=parallel)
     try:
-        return numba.njit(function, parallel=parallel, cache=True, **FLAGS)
+        compiled = numba.njit(function, parallel=parallel, cache=True, **FLAGS)
     except RuntimeError:  # Numba found no folder for its cache: a read-only install, a container
-        warnings.warn(
-            "compiled kernels cannot be kept for the next start, since no cache folder is writable; "
-            "set NUMBA_CACHE_DIR to a folder of your own",
-            stacklevel=2,
-        )
+        _warn_once()
         return numba.njit(function, parallel=parallel, **FLAGS)
+    # Numba compares one file's date with its cache. An inlined function of another file may have changed
+    # too, or the flags above: so every kernel's cache is stamped with all of them. (A private attribute: a
+    # Numba without it falls back to the date.)
+    cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if cache_file is not None:
+        cache_file._source_stamp = sources_stamp()
+    return compiled
+
+
+@cache
+def sources_stamp() -> str:
+    """Return a digest of every file in the folder of the kernels."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+@cache
+def _warn_once() -> None:
+    warnings.warn(
+        "compiled kernels cannot be kept for the next start, since no cache folder is writable; "
+        "set NUMBA_CACHE_DIR to a folder of your own",
+        stacklevel=3,
+    )

@@ -6,8 +6,9 @@
                h = oh*SH + kh*DH - PT, w = ow*SW + kw*DW - PL
     maxpool2d  y[n,oh,ow,c] = max over kh, kw of x[n,h,w,c], h = oh*SH + kh - PT, w = ow*SW + kw - PL
 
-A convolution is a cross-correlation: the kernel is not flipped. Never optimise this file: the gradients
-are the same loops with the roles of the three arrays exchanged, and that is all there is to see.
+A convolution is a cross-correlation: the kernel is not flipped. Padding is zeros that take part in the
+sums; algorithms that skip it differ only where w holds a NaN or an infinity. Never optimise this file: the
+gradients are the same loops with the roles of the three arrays exchanged, and that is all there is to see.
 """
 
 import math
@@ -142,7 +143,7 @@ def maxpool2d_grad_input(
     padding: Pads = NO_PADDING,
 ) -> np.ndarray:
     """Return dx of shape `x_shape`: each dy (N, OH, OW, C) goes to the pixel that won its window."""
-    check_pool(x_shape, pool_size, strides, padding, dy=dy)
+    check_pool(x_shape, pool_size, strides, padding, dy=dy, argmax=argmax)
     dxp = pad(np.zeros(x_shape, dy.dtype), padding)
     for n, oh, ow, c in np.ndindex(dy.shape):
         kh, kw = divmod(int(argmax[n, oh, ow, c]), pool_size[1])

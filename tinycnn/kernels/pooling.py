@@ -59,7 +59,7 @@ def maxpool2d_grad_input(
     padding: Pads = NO_PADDING,
 ) -> np.ndarray:
     """See `naive.maxpool2d_grad_input`."""
-    check_pool(x_shape, pool_size, strides, padding, dy=dy)
+    check_pool(x_shape, pool_size, strides, padding, dy=dy, argmax=argmax)
     dx = np.empty(x_shape, dy.dtype)
     dy, argmax = np.ascontiguousarray(dy), np.ascontiguousarray(argmax)
     _maxpool2d_grad_input(dy, argmax, dx, pool_size[1], *strides, padding[0][0], padding[1][0])

@@ -66,10 +66,15 @@ class BatchNormalization(Layer):
         return {"moving_mean": input_shape[-1:], "moving_variance": input_shape[-1:]}
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        """Return y in the shape of x. In training, the moving averages take one step."""
+        """Return y in the shape of x. In training, the moving averages take one step.
+
+        A frozen layer (`trainable` False) keeps its averages and normalises with them, in training too, as
+        in Keras.
+        """
         self._check_input(x)
         mean, variance = self.state["moving_mean"], self.state["moving_variance"]
-        if training:
+        from_batch = training and self.trainable
+        if from_batch:
             batch_axes = tuple(range(x.ndim - 1))
             batch_mean, batch_variance = x.mean(axis=batch_axes), x.var(axis=batch_axes)
             mean[...] = self.momentum * mean + (1 - self.momentum) * batch_mean
@@ -78,16 +83,17 @@ class BatchNormalization(Layer):
         inverse = 1 / np.sqrt(variance + x.dtype.type(self.epsilon))
         x_hat = (x - mean) * inverse
         if training:
-            self._kept = x_hat, inverse
+            self._kept = x_hat, inverse, from_batch
         y = x_hat * self.params["gamma"] if self.scale else x_hat
         return y + self.params["beta"] if self.center else y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        """Assign the gradients and return dx. The batch's mean and variance depend on x too:
+        """Assign the gradients and return dx.
 
-        dx = inverse * (g - mean(g) - x_hat * mean(g * x_hat)), with g = gamma * dy.
+        The batch's mean and variance depend on x too, so with g = gamma * dy, dx = inverse * (g - mean(g) -
+        x_hat * mean(g * x_hat)); the moving averages do not: then dx = inverse * g.
         """
-        x_hat, inverse = self._recall()
+        x_hat, inverse, from_batch = self._recall()
         self._check_gradient(dy, x_hat.shape)
         batch_axes = tuple(range(dy.ndim - 1))
         if self.scale:
@@ -95,4 +101,6 @@ class BatchNormalization(Layer):
         if self.center:
             self.grads["beta"][...] = dy.sum(axis=batch_axes)
         g = dy * self.params["gamma"] if self.scale else dy
+        if not from_batch:
+            return inverse * g
         return inverse * (g - g.mean(axis=batch_axes) - x_hat * (g * x_hat).mean(axis=batch_axes))

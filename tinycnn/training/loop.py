@@ -9,19 +9,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
+from tinycnn.losses import Loss
+from tinycnn.metrics import Metric
 from tinycnn.training import progress
 from tinycnn.training.batches import batches, epoch_order, split
 from tinycnn.training.callbacks import Callback
 from tinycnn.training.history import History
 
-if TYPE_CHECKING:
-    from tinycnn.sequential import Sequential
-
 Data = tuple[np.ndarray, np.ndarray]
+
+
+class Trainable(Protocol):
+    """What the loops need of a model; `Sequential` has it."""
+
+    seed: int
+    loss: Loss
+    metrics: dict[str, Metric]
+    epochs_trained: int
+    history: History
+    stop_training: bool
+
+    @property
+    def metric_names(self) -> list[str]: ...
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray: ...
+
+    def train_step(self, x: np.ndarray, y: np.ndarray) -> list[float]: ...
 
 
 class Means:
@@ -43,7 +60,7 @@ class Means:
 
 
 def fit(
-    model: Sequential,
+    model: Trainable,
     training: Data,
     batch_size: int,
     epochs: int,
@@ -86,7 +103,7 @@ def fit(
 
 
 def train_epoch(
-    model: Sequential,
+    model: Trainable,
     data: Data,
     batch_size: int,
     epoch: int,
@@ -104,7 +121,7 @@ def train_epoch(
     return means.result()
 
 
-def evaluate(model: Sequential, data: Data, batch_size: int) -> dict[str, float]:
+def evaluate(model: Trainable, data: Data, batch_size: int) -> dict[str, float]:
     """Return the loss and the metrics of a model, dropout off."""
     means = Means(model.metric_names)
     for x, y in batches(*data, batch_size):

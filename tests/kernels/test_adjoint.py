@@ -1,0 +1,65 @@
+"""The adjoint identity <A x, dy> == <x, A* dy>: a gradient of a linear map is its transpose.
+
+It takes no reference, so it also holds the definitions themselves to the mark.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from kernel_cases import Case, cases, conv_arguments, every_algorithm, module, pool_arguments
+
+CONV = Case(5, (9, 11), 3, 7, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 3))
+POOL = Case(5, (9, 11), 3, 0, (3, 2), (2, 1), ((1, 2), (0, 1)))
+
+
+def assert_same_product(u, v, p, q):
+    """<u, v> == <p, q>, relative to the magnitudes that are summed."""
+    scale = max(np.vdot(abs(u), abs(v)), np.vdot(abs(p), abs(q)), 1e-30)
+    assert abs(np.vdot(u, v) - np.vdot(p, q)) <= 1e-12 * scale
+
+
+def results(algorithm, arguments):
+    return {name: getattr(module(algorithm), name)(**values) for name, values in arguments.items()}
+
+
+def check_convolution(algorithm, case):
+    arguments = conv_arguments(case, np.float64)
+    arguments["conv2d"]["b"] = None
+    x, w, dy = (arguments["conv2d"]["x"], arguments["conv2d"]["w"], arguments["conv2d_grad_input"]["dy"])
+    got = results(algorithm, arguments)
+    assert_same_product(got["conv2d"], dy, x, got["conv2d_grad_input"])
+    assert_same_product(got["conv2d"], dy, w, got["conv2d_grad_kernel"])
+
+
+def check_pools(algorithm, case):
+    arguments = pool_arguments(case, np.float64)
+    x, dy = arguments["maxpool2d"]["x"], arguments["maxpool2d_grad_input"]["dy"]
+    own = arguments["maxpool2d_grad_input"]
+    own["argmax"] = module(algorithm).maxpool2d(**arguments["maxpool2d"])[1]
+    got = results(algorithm, arguments)
+    assert_same_product(got["maxpool2d"][0], dy, x, got["maxpool2d_grad_input"])
+    assert_same_product(got["averagepool2d"], dy, x, got["averagepool2d_grad_input"])
+
+
+@pytest.mark.parametrize("algorithm", every_algorithm())
+def test_a_larger_convolution(algorithm):
+    check_convolution(algorithm, CONV)
+
+
+@pytest.mark.parametrize("algorithm", every_algorithm())
+def test_larger_pools(algorithm):
+    check_pools(algorithm, POOL)
+
+
+@settings(deadline=None, max_examples=40)
+@given(case=cases())
+@pytest.mark.parametrize("algorithm", every_algorithm())
+def test_convolutions(algorithm, case):
+    check_convolution(algorithm, case)
+
+
+@settings(deadline=None, max_examples=40)
+@given(case=cases(pool=True))
+@pytest.mark.parametrize("algorithm", every_algorithm())
+def test_pools(algorithm, case):
+    check_pools(algorithm, case)

@@ -1,0 +1,159 @@
+"""Every algorithm against the definitions on small shapes, and against the oracle on awkward larger ones."""
+
+import inspect
+
+import kernel_oracle
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from kernel_cases import (
+    DTYPES,
+    FUNCTIONS,
+    Case,
+    cases,
+    check,
+    conv_arguments,
+    every_algorithm,
+    every_other_algorithm,
+    module,
+    pool_arguments,
+    size_for,
+)
+
+from tinycnn.kernels import naive
+
+INF, NAN = np.inf, np.nan
+
+
+def awkward(batch, channels, filters, out, kernel, strides, padding, dilation, left_over):
+    """A case of `out` outputs, after which `left_over` pixels remain that no window reaches."""
+    size = size_for(out, kernel, strides, padding, dilation, left_over)
+    return Case(batch, size, channels, filters, kernel, strides, padding, dilation)
+
+
+CONVOLUTIONS = [
+    awkward(1, 1, 3, (7, 11), (3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1), (0, 0)),
+    awkward(2, 3, 17, (11, 7), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), (0, 0)),
+    awkward(5, 17, 33, (7, 11), (3, 2), (2, 3), ((1, 0), (0, 2)), (1, 1), (1, 2)),
+    awkward(2, 33, 3, (11, 1), (2, 4), (1, 2), ((0, 3), (1, 0)), (3, 2), (0, 1)),
+    awkward(5, 33, 17, (1, 7), (1, 3), (3, 1), ((0, 0), (3, 1)), (2, 3), (2, 0)),
+    awkward(1, 17, 1, (11, 11), (1, 1), (3, 2), ((0, 0), (0, 0)), (1, 1), (2, 1)),
+    awkward(3, 3, 33, (7, 7), (4, 1), (1, 3), ((3, 2), (0, 1)), (2, 1), (0, 2)),
+    awkward(1, 33, 33, (1, 1), (3, 4), (1, 1), ((0, 0), (0, 0)), (1, 1), (0, 0)),
+    awkward(37, 1, 3, (7, 1), (2, 3), (2, 1), ((1, 1), (2, 0)), (1, 2), (1, 0)),  # a large batch
+    Case(2, (3, 5), 3, 17, (2, 1), (1, 1), ((2, 0), (0, 3))),  # outputs that see nothing but padding
+    Case(2, (2, 1), 3, 5, (4, 3), (1, 2), ((3, 2), (3, 3)), (2, 3)),  # a kernel larger than its image
+]
+
+POOLS = [
+    awkward(1, 33, 0, (7, 11), (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), (1, 1)),
+    awkward(5, 17, 0, (11, 7), (3, 2), (1, 3), ((1, 0), (0, 1)), (1, 1), (0, 2)),
+    awkward(2, 3, 0, (7, 1), (4, 5), (3, 1), ((2, 3), (1, 2)), (1, 1), (2, 0)),
+    awkward(5, 1, 0, (11, 11), (1, 1), (3, 2), ((0, 0), (0, 0)), (1, 1), (2, 1)),
+    Case(37, (1, 2), 5, 0, (2, 3), (1, 1), ((1, 1), (2, 2))),  # a window larger than its image
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("algorithm", every_other_algorithm())
+@example(case=Case(2, (9, 8), 3, 4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 3)))
+@example(case=Case(3, (1, 7), 2, 1, (2, 4), (1, 3), ((2, 3), (1, 0)), (3, 1)))
+@example(case=Case(1, (6, 5), 4, 2, (1, 1), (3, 2)))
+@settings(deadline=None, max_examples=60)
+@given(case=cases())
+def test_convolutions_agree_with_the_definition(algorithm, dtype, case):
+    for function, arguments in conv_arguments(case, dtype).items():
+        expected = getattr(naive, function)(**arguments)
+        check(function, getattr(module(algorithm), function)(**arguments), expected, arguments)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("algorithm", every_other_algorithm())
+@example(case=Case(2, (7, 5), 3, 0, (3, 2), (2, 1), ((1, 2), (0, 1))))
+@example(case=Case(3, (1, 6), 2, 0, (2, 4), (1, 3), ((1, 1), (3, 0))))
+@settings(deadline=None, max_examples=60)
+@given(case=cases(pool=True))
+def test_pools_agree_with_the_definition(algorithm, dtype, case):
+    for function, arguments in pool_arguments(case, dtype).items():
+        expected = getattr(naive, function)(**arguments)
+        check(function, getattr(module(algorithm), function)(**arguments), expected, arguments)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("algorithm", every_other_algorithm())
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+def test_awkward_convolutions(case, algorithm, dtype):
+    for function, arguments in conv_arguments(case, dtype).items():
+        expected = getattr(kernel_oracle, function)(**arguments)
+        check(function, getattr(module(algorithm), function)(**arguments), expected, arguments)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("algorithm", every_other_algorithm())
+@pytest.mark.parametrize("case", POOLS, ids=str)
+def test_awkward_pools(case, algorithm, dtype):
+    for function, arguments in pool_arguments(case, dtype).items():
+        expected = getattr(kernel_oracle, function)(**arguments)
+        check(function, getattr(module(algorithm), function)(**arguments), expected, arguments)
+
+
+@pytest.mark.parametrize("algorithm", every_other_algorithm())
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_signatures_are_those_of_the_definition(function, algorithm):
+    signature = inspect.signature(getattr(module(algorithm), function))
+    assert signature == inspect.signature(getattr(naive, function))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_oracle_has_the_same_arguments(function):
+    assert list(inspect.signature(getattr(kernel_oracle, function)).parameters) == list(
+        inspect.signature(getattr(naive, function)).parameters
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("algorithm", every_algorithm())
+def test_the_first_of_equal_pixels_wins(algorithm, dtype):
+    x = np.zeros((1, 5, 7, 2), dtype)
+    padding = ((0, 1), (1, 0))
+    _, argmax = module(algorithm).maxpool2d(x, (2, 3), (2, 2), padding)
+    np.testing.assert_array_equal(argmax[:, :, 1:], 0)
+    np.testing.assert_array_equal(argmax[:, :, 0], 1)  # tap 0 is in the padding
+    x[0, 1, 2] = x[0, 0, 3] = 1
+    _, argmax = module(algorithm).maxpool2d(x, (2, 3), (2, 2), padding)
+    assert argmax[0, 0].tolist() == [[1, 1], [2, 2], [0, 0]]  # (0, 3) comes before (1, 2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("algorithm", every_algorithm())
+def test_nan_wins_and_the_first_nan_stays(algorithm, dtype):
+    windows = [[NAN, 1, NAN, 2], [INF, NAN, 3, NAN], [1, 2, 3, NAN], [-INF, -INF, NAN, 0]]
+    x = np.array(windows, dtype).reshape(4, 2, 2, 1)
+    y, argmax = module(algorithm).maxpool2d(x, (2, 2), (2, 2))
+    assert np.isnan(y).all()
+    assert argmax.ravel().tolist() == [0, 1, 3, 2]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("algorithm", every_algorithm())
+def test_windows_of_minus_infinity_name_a_pixel_of_the_image(algorithm, dtype):
+    x = np.full((2, 2, 3, 2), -INF, dtype)
+    how = {"pool_size": (3, 2), "strides": (1, 1), "padding": ((2, 1), (1, 1))}
+    y, argmax = module(algorithm).maxpool2d(x, **how)
+    np.testing.assert_array_equal(y, -INF)
+    expected = [[5, 4, 4, 4], [3, 2, 2, 2], [1, 0, 0, 0]]
+    np.testing.assert_array_equal(argmax, np.broadcast_to(np.array(expected)[:, :, None], argmax.shape))
+    dx = module(algorithm).maxpool2d_grad_input(np.ones_like(y), argmax, x.shape, **how)
+    assert dx.sum() == y.size  # nothing went into the padding
+
+
+@pytest.mark.parametrize("algorithm", every_algorithm())
+def test_nan_is_seen_in_every_pass(algorithm):
+    case = Case(2, (5, 4), 3, 2, (2, 3))
+    arguments = {**conv_arguments(case, np.float32), **pool_arguments(case, np.float32)}
+    for function, values in arguments.items():
+        values["dy" if "grad" in function else "x"][0, 2, 1, 0] = NAN
+        result = getattr(module(algorithm), function)(**values)
+        result = result[0] if function == "maxpool2d" else result
+        assert np.isnan(result).any(), function
+        assert np.isfinite(result).any(), function
