@@ -2,10 +2,13 @@
 
 ::
 
-    atomic_path("m.h5") -> ".m.h5.1234.tmp" (written by the caller) -> fsync -> os.replace -> "m.h5"
+    atomic_path("m.h5") -> ".m.h5.5f0c2b91.tmp" (written by the caller) -> fsync -> os.replace -> "m.h5"
 """
 
+import contextlib
 import os
+import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +18,10 @@ from pathlib import Path
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success it replaces `path`, on an error it is removed.
 
-    The new file takes the permission bits of the one that it replaces, so that a file which others could
-    not read stays so.
+    The temporary file exists already, is empty and is this writer's alone, so that threads and processes
+    that write one path at once do not meet: the last one to finish wins. It is never open to more users
+    than the file that it replaces, whose permission bits it ends with; a new file gets those of any other.
+    Where `path` is a symbolic link, what it points to is replaced.
 
     Parameters
     ----------
@@ -29,25 +34,30 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         When the folder of `path` does not exist.
     IsADirectoryError
         When `path` is a folder.
+    PermissionError
+        When `path` is a file that may not be written, as `open` would.
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path))
     if target.is_dir():
-        raise IsADirectoryError(f"expected the path of a file to write, received a folder: {target}")
-    if not target.absolute().parent.is_dir():
-        raise FileNotFoundError(f"the folder to write into does not exist: {target.absolute().parent}")
-    if target.is_symlink():
-        target = target.resolve()  # replace what the link points to, not the link
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        raise IsADirectoryError(f"expected the path of a file to write, received a folder: {path}")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"the folder to write into does not exist: {target.parent}")
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+    if mode is not None and not os.access(target, os.W_OK):
+        raise PermissionError(f"expected a file that may be written, received a protected one: {path}")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else mode))
     try:
         yield temporary
-        if target.exists():
-            temporary.chmod(target.stat().st_mode & 0o777)
+        if mode is not None:
+            temporary.chmod(mode)  # the umask may have taken some of it
         _fsync(temporary)
         os.replace(temporary, target)
-        if os.name == "posix":
-            _fsync(target.absolute().parent)  # the new name itself reaches the disk
     finally:
         temporary.unlink(missing_ok=True)
+    if os.name == "posix":
+        with contextlib.suppress(OSError):  # not every file system can
+            _fsync(target.parent)  # the new name itself reaches the disk
 
 
 def _fsync(path: Path) -> None:

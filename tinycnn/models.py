@@ -68,4 +68,6 @@ def load_model(path: str | os.PathLike[str]) -> Sequential:
     UserWarning
         When the way the model was trained cannot be restored.
     """
-    return snapshots.restore(Sequential, saving.read(path))
+    with saving.reading(path) as snapshot:
+        model: Sequential = snapshots.restore(Sequential, snapshot)
+    return model

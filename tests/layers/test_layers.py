@@ -198,7 +198,6 @@ class TestBatchNormalization:
         for name, array in layer.state.items():
             np.testing.assert_array_equal(array, before[name])
 
-
     def test_frozen_it_works_as_at_inference(self):
         layer = ready(BatchNormalization(), (3,), np.float64)
         layer.state["moving_mean"][...] = [1, 2, 3]

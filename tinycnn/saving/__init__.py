@@ -2,19 +2,25 @@
 
 ::
 
-    Snapshot -> write(".h5") -> saving/hdf5.py -> file          file -> read -> Snapshot
+    Snapshot -> check -> write(".h5") -> saving/hdf5.py -> file
+    file -> saving/hdf5.py -> check -> reading(".h5") -> Snapshot -> the caller makes a model of it
 
-Writing is atomic. Reading evaluates nothing and unpickles nothing.
+Writing is atomic. A file may come from anyone, and reading one cannot run anything: what it holds are
+numbers, and names that are looked up in tables. Nothing is evaluated, imported or unpickled by name, no
+link out of the file is followed, and what is to be allocated is first compared with what is stored.
+Values are not judged: weights may be NaN or infinite.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 from tinycnn.saving import hdf5, npz
-from tinycnn.saving.snapshot import Snapshot
+from tinycnn.saving.snapshot import Snapshot, check
 
-__all__ = ["FORMATS", "Snapshot", "read", "write"]
+__all__ = ["FORMATS", "Snapshot", "read", "reading", "write"]
 
 #: The module of each suffix.
 FORMATS: dict[str, ModuleType] = {".h5": hdf5, ".hdf5": hdf5, ".npz": npz}
@@ -26,26 +32,47 @@ def write(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
     Raises
     ------
     ValueError
-        For a suffix that is not in `FORMATS`.
+        For a suffix that is not in `FORMATS`, and for a layer, loss or optimizer that is not tinycnn's own,
+        since the file could not be read.
     """
-    _format(path).write(path, snapshot)
+    module = _format(path)
+    check(snapshot)
+    module.write(path, snapshot)
 
 
-def read(path: str | os.PathLike[str]) -> Snapshot:
-    """Read the snapshot in a file.
+@contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[Snapshot]:
+    """Yield the snapshot in a file; what goes wrong within is the file's fault, and the error says so.
 
     Raises
     ------
-    FileNotFoundError
-        When there is no such file.
+    OSError
+        When the file cannot be opened: FileNotFoundError, PermissionError and the like.
     ValueError
-        For a suffix that is not in `FORMATS`, and for a file that does not hold a model.
+        For a suffix that is not in `FORMATS`, and for a file that does not hold a model, whatever error
+        that led to: the file may hold anything.
+
+    Warns
+    -----
+    UserWarning
+        When there is more in the file than tinycnn can take over; see `tinycnn.saving.keras_config`.
     """
     module = _format(path)
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no such file: {path}")
-    snapshot: Snapshot = module.read(path)
-    return snapshot
+    with open(path, "rb"):
+        pass  # the system's own error, when it cannot be opened
+    try:
+        yield check(module.read(path))
+    except (Warning, ImportError):  # a warning that was made an error; no h5py
+        raise
+    except Exception as error:
+        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path}: expected a saved model, received: {reason[:1000]}") from error
+
+
+def read(path: str | os.PathLike[str]) -> Snapshot:
+    """Return the snapshot in a file; raises and warns as `reading` does."""
+    with reading(path) as snapshot:
+        return snapshot
 
 
 def _format(path: str | os.PathLike[str]) -> ModuleType:

@@ -7,107 +7,65 @@
     /optimizer_weights   attribute weight_names;  iteration, learning_rate, then the moments
 
 The form is that of keras/src/legacy/saving/legacy_h5_format.py; what the JSON says is translated by
-`tinycnn.saving.keras_config`. Weights are found by order, not by name. What Keras has no word for (the
-seed, algorithms, the position in the training) is in the attribute `tinycnn`, which Keras ignores.
+`tinycnn.saving.keras_config` and its neighbours. Weights are found by order, not by name. What Keras has no
+word for (the seed, algorithms, the position in the training) is in the attribute `tinycnn`, which Keras
+ignores.
 
-A file may come from anyone: nothing in it is evaluated; links, external and virtual data are refused, and
-so is an array that declares far more than is stored for it.
+A file may come from anyone. Links, external and virtual data are refused. All that is to be read is first
+weighed against the size of the file, and a compressed chunk against its own declaration. (A list of names
+of variable length is the exception: HDF5 unpacks it before it can be weighed, so their number is limited.)
 """
 
-import json
+import math
 import os
+import zlib
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from tinycnn.files import atomic_path
-from tinycnn.saving import keras_config, keras_optimizer
+from tinycnn.saving import keras_config, keras_optimizer, keras_training
+from tinycnn.saving.keras_optimizer import Arrays
 from tinycnn.saving.snapshot import Snapshot
+from tinycnn.saving.text import check_length, from_json, to_json
 
 ATTRIBUTE_LIMIT = (
     64_512  # bytes: HDF5 keeps an attribute in a header of 64 KB; a longer list is cut in pieces
 )
-LARGEST_ARRAY = 2**32  # bytes
-LARGEST_GROWTH = 1000  # declared bytes for each stored one, for arrays above the largest
+MOST_NAMES = 4096  # of variable length in one attribute: as many as fit into 64 KB
+MOST_CHUNKS = 4096  # of one array; looking at each takes HDF5 time that grows with their number
+FREE_BYTES = 2**26  # arrays may be as large as this,
+LARGEST_GROWTH = 100  # and as this times the file; trained weights do not shrink to less by compression
 
 
 def write(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
     """Write a snapshot; see `keras_optimizer` for which Keras reads the moments."""
     import h5py  # 0.1 s, and only those who save need it
 
+    config = snapshot.config
+    names = [layer["config"]["name"] for layer in config["layers"]]
+    for name in names:
+        if "/" in name or name in ("", ".", ".."):  # HDF5 takes them for paths, and Keras 3 refuses them
+            raise ValueError(f"layer name: expected one without '/' for HDF5, received {name!r}")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["keras_version"] = keras_config.KERAS_VERSION
         file.attrs["backend"] = "tensorflow"
-        file.attrs["model_config"] = json.dumps(keras_config.from_model(snapshot.config))
-        file.attrs["tinycnn"] = json.dumps(keras_config.own_words(snapshot))
-        weights = file.create_group("model_weights")
-        weights.attrs["keras_version"] = keras_config.KERAS_VERSION.encode()
-        weights.attrs["backend"] = b"tensorflow"
-        _write_names(weights, "layer_names", [x["config"]["name"] for x in snapshot.config["layers"]])
-        for layer in snapshot.config["layers"]:
-            name = layer["config"]["name"]
+        file.attrs["model_config"] = to_json(keras_config.from_model(config))
+        file.attrs["tinycnn"] = to_json(keras_config.own_words(snapshot))
+        group = file.create_group("model_weights")
+        group.attrs["keras_version"] = keras_config.KERAS_VERSION.encode()
+        group.attrs["backend"] = b"tensorflow"
+        _write_names(group, "layer_names", names)
+        for name in names:
             arrays = [(f"{w}:0", a) for w, a in snapshot.weights if w.rsplit("/", 1)[0] == name]
-            _write_arrays(weights.create_group(name), arrays)
+            _write_arrays(group.create_group(name), arrays)
         if snapshot.training is not None:
-            file.attrs["training_config"] = json.dumps(keras_config.from_training(snapshot.training))
+            file.attrs["training_config"] = to_json(keras_training.from_training(snapshot.training))
             _write_arrays(file.create_group("optimizer_weights"), keras_optimizer.to_arrays(snapshot))
 
 
-def read(path: str | os.PathLike[str]) -> Snapshot:
-    """Read a snapshot, written by tinycnn, Keras 3 or Keras 2.
-
-    Raises
-    ------
-    ValueError
-        When the file is not HDF5, does not hold such a model, has a layer that tinycnn has not, or is
-        hostile in one of the ways above.
-
-    Warns
-    -----
-    UserWarning
-        When the model can be read but not the way it was trained; it is then not compiled.
-    """
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            return _read(file)
-    except (OSError, KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{path}: expected a model in Keras' HDF5 form, received: {error}") from error
-
-
-def _read(file: Any) -> Snapshot:
-    if "model_config" not in file.attrs:
-        raise ValueError("no model_config; a file of weights alone does not say which network they belong to")
-    config = keras_config.to_model(json.loads(_text(file.attrs["model_config"])))
-    weights = _read_weights(_member(file, "model_weights"))
-    own = json.loads(_text(file.attrs["tinycnn"])) if "tinycnn" in file.attrs else {}
-    progress = keras_config.adopt_own_words(config, own)
-    snapshot = Snapshot(config, weights, None, {}, progress)
-    if "training_config" in file.attrs:
-        training = keras_config.to_training(json.loads(_text(file.attrs["training_config"])), own)
-        if training is not None:
-            snapshot.training = training
-            arrays = _read_arrays(_member(file, "optimizer_weights")) if "optimizer_weights" in file else []
-            keras_optimizer.from_arrays(arrays, snapshot)
-    return snapshot
-
-
-def _read_weights(group: Any) -> list[tuple[str, np.ndarray]]:
-    weights = []
-    for layer in _read_names(group, "layer_names"):
-        arrays = _read_arrays(_member(group, layer))
-        weights += [(f"{layer}/{name.rsplit('/', 1)[-1].removesuffix(':0')}", a) for name, a in arrays]
-    return weights
-
-
-def _read_arrays(group: Any) -> list[tuple[str, np.ndarray]]:
-    return [(name, _array(group, name)) for name in _read_names(group, "weight_names")]
-
-
-def _write_arrays(group: Any, arrays: Iterable[tuple[str, np.ndarray]]) -> None:
-    arrays = list(arrays)
+def _write_arrays(group: Any, arrays: Arrays) -> None:
     _write_names(group, "weight_names", [name for name, _ in arrays])
     for name, array in arrays:
         group.create_dataset(name, data=array)
@@ -116,29 +74,59 @@ def _write_arrays(group: Any, arrays: Iterable[tuple[str, np.ndarray]]) -> None:
 def _write_names(group: Any, attribute: str, names: list[str]) -> None:
     """Write a list of names, in several attributes (names0, names1, ...) when it is too long for one."""
     data = np.array([name.encode() for name in names], dtype="S" if names else "S1")
+    if data.itemsize > ATTRIBUTE_LIMIT:
+        raise ValueError(f"{attribute}: expected names of at most {ATTRIBUTE_LIMIT} bytes each")
     if data.nbytes <= ATTRIBUTE_LIMIT:
         group.attrs[attribute] = data
         return
-    for i, piece in enumerate(np.array_split(data, -(-data.nbytes // (ATTRIBUTE_LIMIT // 2)))):
-        group.attrs[f"{attribute}{i}"] = piece
+    step = ATTRIBUTE_LIMIT // data.itemsize
+    for i, start in enumerate(range(0, len(data), step)):
+        group.attrs[f"{attribute}{i}"] = data[start : start + step]
 
 
-def _read_names(group: Any, attribute: str) -> list[str]:
-    if attribute in group.attrs:
-        return [_text(name) for name in group.attrs[attribute]]
-    names: list[str] = []
-    i = 0
-    while f"{attribute}{i}" in group.attrs:
-        names += [_text(name) for name in group.attrs[f"{attribute}{i}"]]
-        i += 1
-    if not i:
-        raise ValueError(f"{group.name} has no attribute {attribute}")
-    return names
+def read(path: str | os.PathLike[str]) -> Snapshot:
+    """Read a snapshot, written by tinycnn, Keras 3 or Keras 2.
+
+    Raises
+    ------
+    ValueError, OSError, and others
+        When the file is not HDF5, does not hold such a model, has a layer that tinycnn has not, or is
+        hostile in one of the ways above. `tinycnn.saving.reading` makes one kind of them all.
+
+    Warns
+    -----
+    UserWarning
+        When there is more in it than tinycnn has; see `keras_config` and its neighbours.
+    """
+    import h5py
+
+    with h5py.File(path, "r") as file, np.errstate(over="ignore", invalid="ignore"):
+        return _read(file, os.path.getsize(path))
 
 
-def _text(value: Any) -> str:
-    """Return an attribute as text, which h5py gives as bytes or str, after who wrote it."""
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _read(file: Any, size: int) -> Snapshot:
+    if "model_config" not in file.attrs:
+        raise ValueError("no model_config; a file of weights alone does not say which network they belong to")
+    own = _json(file, "tinycnn") if "tinycnn" in file.attrs else {}
+    config = keras_config.to_model(_json(file, "model_config"))
+    progress = keras_config.adopt_own_words(config, own)
+    training = None
+    if "training_config" in file.attrs:
+        training = keras_training.to_training(_json(file, "training_config"), own.get("loss"))
+    group = _member(file, "model_weights")
+    weights = [
+        (f"{layer}/{name.rsplit('/', 1)[-1].removesuffix(':0')}", data)
+        for layer in _names(group, "layer_names")
+        for name, data in _datasets(_member(group, layer))
+    ]
+    trained = training is not None and file.get("optimizer_weights", getlink=True) is not None
+    moments = _datasets(_member(file, "optimizer_weights")) if trained else []
+    _weigh([data for _, data in (*weights, *moments)], size)
+    dtype = np.dtype(config["dtype"])
+    arrays = [(name, _values(data).astype(dtype, copy=False)) for name, data in weights]
+    snapshot = Snapshot(config, arrays, training, {}, progress)
+    keras_optimizer.from_arrays([(name, _values(data)) for name, data in moments], snapshot)
+    return snapshot
 
 
 def _member(group: Any, path: str) -> Any:
@@ -147,23 +135,109 @@ def _member(group: Any, path: str) -> Any:
 
     here = group
     for step in path.split("/"):
-        if not isinstance(here, h5py.Group) or step in ("", ".", "..") or step not in here:
+        # asked of the link alone: even `step in here` would open the file that an external one points to
+        possible = isinstance(here, h5py.Group) and step not in ("", ".")
+        link = here.get(step, getlink=True) if possible else None
+        if link is None:
             raise ValueError(f"{group.name} holds nothing at {path!r}")
-        if not isinstance(here.get(step, getlink=True), h5py.HardLink):
+        if not isinstance(link, h5py.HardLink):
             raise ValueError(f"{here.name}/{step} is a link to elsewhere, which is not followed")
         here = here[step]
     return here
 
 
-def _array(group: Any, path: str) -> np.ndarray:
-    """Return a dataset of numbers that is stored in the file itself."""
+def _datasets(group: Any) -> list[tuple[str, Any]]:
+    """Return the arrays that a group names, with the names; nothing is read of them yet."""
     import h5py
 
-    data = _member(group, path)
-    if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:
-        raise ValueError(f"{group.name}/{path} is not data within this file")
-    if data.dtype.kind not in "fiu":
-        raise ValueError(f"{data.name}: expected numbers, received {data.dtype}")
-    if data.nbytes > LARGEST_ARRAY and data.nbytes > LARGEST_GROWTH * data.id.get_storage_size():
-        raise ValueError(f"{data.name} declares {data.nbytes} bytes and stores {data.id.get_storage_size()}")
+    datasets = [(name, _member(group, name)) for name in _names(group, "weight_names")]
+    for name, data in datasets:
+        if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual or data.shape is None:
+            raise ValueError(f"{group.name}/{name} is not an array within this file")
+        if data.dtype.kind not in "fiu":
+            raise ValueError(f"{data.name}: expected numbers, received {data.dtype}")
+    return datasets
+
+
+def _weigh(datasets: Iterable[Any], size: int) -> None:
+    """Raise when arrays declare more than a file of that many bytes can honestly hold."""
+    declared = sum(max(math.prod(data.shape) * data.dtype.itemsize, _chunk_bytes(data)) for data in datasets)
+    if declared > FREE_BYTES + LARGEST_GROWTH * size:
+        raise ValueError(f"the arrays declare {declared} bytes, in a file of {size}")
+
+
+def _chunk_bytes(data: Any) -> int:
+    return math.prod(data.chunks) * data.dtype.itemsize if data.chunks else 0
+
+
+def _values(data: Any) -> np.ndarray:
+    """Return a dataset's values, when no chunk of it unpacks to more than it declares.
+
+    HDF5 itself goes on unpacking for as long as there is memory.
+    """
+    from h5py import h5z
+
+    creation = data.id.get_create_plist()
+    filters = [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
+    if filters != [
+        f for f in (h5z.FILTER_SHUFFLE, h5z.FILTER_DEFLATE, h5z.FILTER_FLETCHER32) if f in filters
+    ]:
+        raise ValueError(f"{data.name}: expected no compression or gzip, received HDF5's filters {filters}")
+    if h5z.FILTER_DEFLATE in filters:
+        if data.id.get_num_chunks() > MOST_CHUNKS:
+            raise ValueError(f"{data.name}: expected at most {MOST_CHUNKS} chunks, received more")
+        for i in range(data.id.get_num_chunks()):
+            _, packed = data.id.read_direct_chunk(data.id.get_chunk_info(i).chunk_offset)
+            if _unpacked_size(packed, _chunk_bytes(data)) > _chunk_bytes(data):
+                raise ValueError(f"{data.name}: a chunk unpacks to more than it declares")
     return np.asarray(data[()])
+
+
+def _unpacked_size(packed: bytes, limit: int) -> int:
+    """Return how many bytes a gzip chunk holds, counted to just above the limit."""
+    try:
+        return len(zlib.decompressobj().decompress(packed, limit + 1))
+    except zlib.error:
+        return 0  # stored as it is, since gzip made it no smaller; or damaged, which HDF5 will find
+
+
+def _json(file: Any, attribute: str) -> dict[str, Any]:
+    return from_json(attribute, _text(attribute, _attribute(file, attribute)))
+
+
+def _names(group: Any, attribute: str) -> list[str]:
+    """Return a list of names, joined from its pieces."""
+    pieces = [attribute]
+    if attribute not in group.attrs:
+        count = next(i for i in range(len(group.attrs) + 1) if f"{attribute}{i}" not in group.attrs)
+        pieces = [f"{attribute}{i}" for i in range(count)]
+    if not pieces:
+        raise ValueError(f"{group.name} has no attribute {attribute}")
+    names: list[str] = []
+    for piece in pieces:
+        value = _attribute(group, piece)
+        if np.ndim(value) != 1:
+            raise ValueError(f"{group.name}: {piece}: expected a list of names, received {value!r}")
+        names += [_text(piece, name) for name in value]
+    return names
+
+
+def _attribute(holder: Any, name: str) -> Any:
+    """Return an attribute that is text, a list of texts, or empty; others are not even read."""
+    import h5py
+
+    declared = holder.attrs.get_id(name)
+    if declared.shape is None or (declared.shape != (0,) and h5py.check_string_dtype(declared.dtype) is None):
+        raise ValueError(f"{holder.name}: {name}: expected text, received {declared.dtype}")
+    count = math.prod(declared.shape)
+    if declared.dtype.kind == "O" and count > MOST_NAMES:
+        raise ValueError(f"{name}: expected at most {MOST_NAMES} names at once, received {count}")
+    check_length(name, count * declared.dtype.itemsize)
+    return holder.attrs[name]
+
+
+def _text(name: str, value: Any) -> str:
+    """Return an attribute as text, which h5py gives as bytes or str, after who wrote it."""
+    if not isinstance(value, bytes | str):
+        raise ValueError(f"{name}: expected text, received {value!r}")
+    return value.decode() if isinstance(value, bytes) else str(value)

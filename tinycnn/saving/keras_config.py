@@ -1,17 +1,24 @@
-"""Keras' JSON for networks and for training, and tinycnn's dictionaries: one translated into the other.
+"""Keras' JSON for networks, and tinycnn's dictionaries: one translated into the other.
 
 ::
 
-    Snapshot.config   <-> model_config      {"class_name": "Sequential", "config": {"layers": [...]}}
-    Snapshot.training <-> training_config   {"loss": ..., "metrics": [...], "optimizer_config": {...}}
+    Snapshot.config <-> model_config      {"class_name": "Sequential", "config": {"layers": [...]}}
 
 What is written is Keras 2's form, since Keras 3 reads it and Keras 2 does not read Keras 3's: first an
 InputLayer with `batch_input_shape`, dtypes and activations as strings, no `module` keys.
+
+Two things that tinycnn can do do not load in Keras: in Keras 3 a Conv2D with strides and dilation both above
+1; in Keras 2 a model compiled with AdamW, unless it is opened with `load_model(..., compile=False)`.
+
+What is read is looked up in the tables below by the name of the class alone, so a file can ask for no
+layer that is not there: no Lambda, no registered class of anyone's.
 """
 
 import warnings
 from typing import Any
 
+from tinycnn import checks
+from tinycnn.activations import ACTIVATIONS
 from tinycnn.saving.snapshot import Snapshot
 
 KERAS_VERSION = "2.15.0"  # whose form this is
@@ -38,29 +45,26 @@ SHARED = {
     "GlobalAveragePooling2D": [],
     "MaxPooling2D": ["pool_size", "strides", "padding"],
 }
-# What Keras' layers can do and tinycnn's cannot, with the value that means "does not".
+# What Keras' layers can do and tinycnn's cannot, with the values that mean "does not".
 UNSUPPORTED = {
     "data_format": ("channels_last", None),
-    "groups": (1,),
-    "keepdims": (False,),
+    "groups": (1, None),
+    "keepdims": (False, None),
     "noise_shape": (None,),
-    "kernel_constraint": (None,),
-    "bias_constraint": (None,),
-    "renorm": (False,),
+    "renorm": (False, None),
+    "virtual_batch_size": (None,),
 }
+# How the arguments end that Keras' layers heed in training only. They are left out, with a warning.
+TRAINING_ONLY = ("_regularizer", "_constraint")
 INITIALIZED = {"Conv2D", "Dense"}
-LOSSES = {
-    "CategoricalCrossentropy": "categorical_crossentropy",
-    "MeanSquaredError": "mean_squared_error",
-    "SparseCategoricalCrossentropy": "sparse_categorical_crossentropy",
-}
-OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSprop", "adadelta": "Adadelta", "adam": "Adam", "adamw": "AdamW"}
+FLAT = {"Flatten", "GlobalAveragePooling2D"}  # what follows has one axis
 
 
 def from_model(config: dict[str, Any]) -> dict[str, Any]:
     """Return Keras' model_config for a `Snapshot.config`."""
     shape, dtype = config["input_shape"], config["dtype"]
-    name = f"{config['layers'][0]['config']['name']}_input"
+    taken = {layer["config"]["name"] for layer in config["layers"]}
+    name = _free_name(f"{config['layers'][0]['config']['name']}_input", taken)
     entries = [
         {
             "class_name": "InputLayer",
@@ -68,11 +72,11 @@ def from_model(config: dict[str, Any]) -> dict[str, Any]:
         }
     ]
     for layer in config["layers"]:
-        entries += _from_layer(layer, dtype)
+        entries += _from_layer(layer, dtype, taken)
     return {"class_name": "Sequential", "config": {"name": config["name"], "layers": entries}}
 
 
-def _from_layer(layer: dict[str, Any], dtype: str) -> list[dict[str, Any]]:
+def _from_layer(layer: dict[str, Any], dtype: str, taken: set[str]) -> list[dict[str, Any]]:
     """Return Keras' entry for a layer, after a ZeroPadding2D where the padding is explicit."""
     kind, own = layer["class_name"], layer["config"]
     common = {"name": own["name"], "trainable": layer["trainable"], "dtype": dtype}
@@ -86,10 +90,18 @@ def _from_layer(layer: dict[str, Any], dtype: str) -> list[dict[str, Any]]:
         config["data_format"] = "channels_last"
     before = []
     if kind == "Conv2D" and not isinstance(own["padding"], str):
-        padding = {**common, "name": f"{own['name']}_padding", "padding": own["padding"]}
+        padding = {**common, "name": _free_name(f"{own['name']}_padding", taken), "padding": own["padding"]}
         before = [{"class_name": "ZeroPadding2D", "config": {**padding, "data_format": "channels_last"}}]
         config["padding"] = "valid"
     return [*before, {"class_name": kind, "config": config}]
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    """Return a name that no layer has, and take it."""
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
 
 
 def to_model(model_config: dict[str, Any]) -> dict[str, Any]:
@@ -99,154 +111,97 @@ def to_model(model_config: dict[str, Any]) -> dict[str, Any]:
     ------
     ValueError
         For a model that is not Sequential, or a layer or an argument that tinycnn has not.
+
+    Warns
+    -----
+    UserWarning
+        For regularizers and constraints: they make no difference until the model is trained on.
     """
-    if model_config["class_name"] != "Sequential":
-        raise ValueError(f"model: expected a Sequential, received {model_config['class_name']!r}")
+    if model_config.get("class_name") != "Sequential":
+        raise ValueError(f"model: expected a Sequential, received {model_config.get('class_name')!r}")
     config = model_config["config"]
-    # before 2.3 Keras wrote the list of layers alone
-    entries = config if isinstance(config, list) else config["layers"]
-    layers: list[dict[str, Any]] = []
-    pads = None
-    for entry in entries:
-        kind = entry["class_name"]
-        if kind == "ZeroPadding2D":
-            pads = entry["config"]["padding"]
-        elif kind != "InputLayer":
-            layers.append(_to_layer(kind, entry["config"], pads))
-            pads = None
-    if pads is not None:
-        raise ValueError("layer: expected a Conv2D after ZeroPadding2D, received nothing")
+    if isinstance(config, list):
+        config = {"layers": config}  # before 2.3 Keras wrote the list of layers alone
+    entries = config["layers"]
+    input_shape = _input_shape(entries, config)
+    ignored = sorted({key for entry in entries for key in _ignored(entry["config"])})
+    if ignored:
+        warnings.warn(f"tinycnn has no {', '.join(ignored)}: training on goes without", stacklevel=2)
     return {
-        "name": config.get("name", "sequential") if isinstance(config, dict) else "sequential",
+        "name": config.get("name", "sequential"),
         "seed": None,
         "dtype": _dtype(entries),
-        "input_shape": _input_shape(entries, config),
-        "layers": layers,
+        "input_shape": input_shape,
+        "layers": _to_layers(entries, len(input_shape)),
     }
 
 
-def _to_layer(kind: str, keras: dict[str, Any], pads: Any) -> dict[str, Any]:
-    if kind not in SHARED:
-        raise ValueError(
-            f"layer {keras.get('name')!r}: expected one of {', '.join(SHARED)}, received {kind!r}"
-        )
-    for key, allowed in UNSUPPORTED.items():
-        if key in keras and keras[key] not in allowed:
-            raise ValueError(
-                f"layer {keras['name']!r}: {key}: expected {allowed[0]!r}, received {keras[key]!r}"
-            )
-    if kind == "BatchNormalization" and keras.get("axis") not in (-1, [-1], 3, [3], 1, [1]):
-        raise ValueError(f"layer {keras['name']!r}: axis: expected the last, received {keras['axis']!r}")
+def _ignored(keras: dict[str, Any]) -> list[str]:
+    return [key for key, value in keras.items() if key.endswith(TRAINING_ONLY) and value is not None]
+
+
+def _to_layers(entries: list[dict[str, Any]], axes: int) -> list[dict[str, Any]]:
+    """Return tinycnn's entries for Keras'; `axes` is how many the input has, without the batch's."""
+    layers: list[dict[str, Any]] = []
+    pads = None
+    for entry in entries:
+        kind, keras = entry["class_name"], entry["config"]
+        label = f"layer {keras.get('name')!r}"
+        if pads is not None and not (kind == "Conv2D" and keras.get("padding") == "valid"):
+            raise ValueError(f"{label}: expected a valid Conv2D after a ZeroPadding2D, received {kind!r}")
+        if kind == "InputLayer":
+            continue
+        checks.choice(label, kind, [*SHARED, "ZeroPadding2D"])
+        for key, harmless in UNSUPPORTED.items():
+            if keras.get(key) not in harmless:
+                raise ValueError(f"{label}: {key}: expected {harmless[0]!r}, received {keras[key]!r}")
+        if kind == "ZeroPadding2D":
+            pads = keras["padding"]
+            continue
+        layers.append(_to_layer(label, kind, keras, axes))
+        if pads is not None:
+            layers[-1]["config"]["padding"] = pads
+        pads = None
+        axes = 1 if kind in FLAT else axes
+    if pads is not None:
+        raise ValueError("layer: expected a Conv2D after a ZeroPadding2D, received nothing")
+    return layers
+
+
+def _to_layer(label: str, kind: str, keras: dict[str, Any], axes: int) -> dict[str, Any]:
+    if kind == "BatchNormalization" and keras.get("axis", -1) not in (-1, [-1], axes, [axes]):
+        raise ValueError(f"{label}: axis: expected the last, received {keras['axis']!r}")
     config = {"name": keras["name"], **{key: keras[key] for key in SHARED[kind] if key in keras}}
-    if "activation" in config and not isinstance(config["activation"], str | None):
-        raise ValueError(
-            f"layer {keras['name']!r}: activation: expected a name, received {config['activation']!r}"
-        )
+    if config.get("activation") is not None:
+        checks.choice(f"{label}: activation", config["activation"], ACTIVATIONS)
     if kind in INITIALIZED:
+        if config.get("activation") == "linear":
+            config["activation"] = None  # what Keras writes for none
         for key in ("kernel_initializer", "bias_initializer"):
             config |= _to_initializer(key, keras.get(key))
-    if pads is not None:
-        if kind != "Conv2D" or keras.get("padding") != "valid":
-            raise ValueError(
-                f"layer {keras['name']!r}: expected a valid Conv2D after ZeroPadding2D, received {kind}"
-            )
-        config["padding"] = pads
-    return {"class_name": kind, "config": config, "trainable": bool(keras.get("trainable", True))}
+    return {"class_name": kind, "config": config, "trainable": keras.get("trainable", True)}
 
 
 def _to_initializer(key: str, keras: Any) -> dict[str, str]:
     """Return the initializer's name, or nothing for one that tinycnn has not: the weights are in the file."""
     name = keras.get("class_name") if isinstance(keras, dict) else keras
-    return {key: SNAKE[name]} if name in SNAKE else {}
+    return {key: SNAKE[name]} if isinstance(name, str) and name in SNAKE else {}
 
 
-def _input_shape(entries: list[dict[str, Any]], config: Any) -> list[int]:
+def _input_shape(entries: list[dict[str, Any]], config: dict[str, Any]) -> list[int]:
     first = entries[0]["config"] if entries else {}
-    build = config.get("build_input_shape") if isinstance(config, dict) else None
-    shape = first.get("batch_input_shape") or first.get("batch_shape") or build
-    if not shape or any(size is None for size in shape[1:]):
-        raise ValueError(f"input shape: expected fixed sizes, received {shape!r}")
-    return list(shape[1:])
+    shape = first.get("batch_input_shape") or first.get("batch_shape") or config.get("build_input_shape")
+    if not isinstance(shape, list) or len(shape) < 2 or None in shape[1:]:
+        raise ValueError(f"input shape: expected fixed sizes after the batch's, received {shape!r}")
+    return shape[1:]
 
 
 def _dtype(entries: list[dict[str, Any]]) -> str:
     """Return "float64" for such a model, else "float32", which 16-bit models are computed in as well."""
-    dtype = entries[-1]["config"].get("dtype") if entries else None
+    dtype = entries[-1]["config"].get("dtype")
     if isinstance(dtype, dict):  # Keras 3: {"class_name": "DTypePolicy", "config": {"name": "float32"}}
-        dtype = dtype.get("config", {}).get("name")
+        dtype = dtype["config"]["name"]
     return "float64" if dtype == "float64" else "float32"
-
-
-def from_training(training: dict[str, Any]) -> dict[str, Any]:
-    """Return Keras' training_config for a `Snapshot.training`."""
-    optimizer, loss = training["optimizer"], training["loss"]
-    arguments = {key: value for key, value in optimizer["config"].items() if value is not None}
-    camel = {snake: name for name, snake in LOSSES.items()}[loss["name"]]
-    smoothing = {} if camel.startswith("Sparse") else loss["config"]  # Keras' sparse loss has no smoothing
-    from_logits = {key: value for key, value in loss["config"].items() if key == "from_logits"}
-    return {
-        "loss": {"class_name": camel, "config": {"name": loss["name"], **from_logits, **smoothing}},
-        "metrics": training["metrics"],
-        "weighted_metrics": None,
-        "loss_weights": None,
-        "optimizer_config": {"class_name": OPTIMIZERS[optimizer["name"]], "config": arguments},
-    }
-
-
-def to_training(training_config: dict[str, Any], own: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the `Snapshot.training` of Keras' training_config; None, and a warning, when it has no equal."""
-    try:
-        return {
-            "optimizer": _to_optimizer(training_config["optimizer_config"]),
-            "loss": own.get("loss") or _to_loss(training_config["loss"]),
-            "metrics": _to_metrics(training_config.get("metrics") or []),
-            "iterations": 0,
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        warnings.warn(
-            f"the model is not compiled, since the file asks for more than tinycnn has: {error}", stacklevel=2
-        )
-        return None
-
-
-def _to_optimizer(keras: dict[str, Any]) -> dict[str, Any]:
-    name = keras["class_name"].rsplit(">", 1)[-1].lower()  # "Custom>Adam" in Keras 2
-    names = {
-        "sgd": ["momentum", "nesterov"],
-        "rmsprop": ["rho", "momentum", "epsilon", "centered"],
-        "adadelta": ["rho", "epsilon"],
-        "adam": ["beta_1", "beta_2", "epsilon", "amsgrad"],
-        "adamw": ["beta_1", "beta_2", "epsilon", "amsgrad", "weight_decay"],
-    }
-    if name not in names:
-        raise ValueError(f"optimizer {keras['class_name']!r}")
-    config = keras["config"]
-    refused = ["clipnorm", "clipvalue", "use_ema", "decay", *["weight_decay"] * (name != "adamw")]
-    for key in (*refused, "gradient_accumulation_steps", "loss_scale_factor"):
-        if config.get(key):
-            raise ValueError(f"{key} {config[key]!r}")
-    if not isinstance(config["learning_rate"], int | float):
-        raise ValueError(f"learning_rate {config['learning_rate']!r}")
-    wanted = ["learning_rate", "global_clipnorm", *names[name]]
-    return {"name": name, "config": {key: config[key] for key in wanted if key in config}}
-
-
-def _to_loss(keras: Any) -> dict[str, Any]:
-    name = keras if isinstance(keras, str) else keras["class_name"]
-    config = {} if isinstance(keras, str) else keras["config"]
-    name = LOSSES.get(name, name)
-    if name not in LOSSES.values():
-        raise ValueError(f"loss {name!r}")
-    wanted = [] if name == "mean_squared_error" else ["from_logits", "label_smoothing"]
-    return {"name": name, "config": {key: config[key] for key in wanted if key in config}}
-
-
-def _to_metrics(keras: Any) -> list[str]:
-    """Return the names that tinycnn knows; Keras nests them by output and writes objects as dictionaries."""
-    flat = [item for entry in keras for item in (entry if isinstance(entry, list) else [entry])]
-    names = [item if isinstance(item, str) else item["config"]["name"] for item in flat if item]
-    known = ["accuracy" for name in names if name in ("acc", "accuracy", "sparse_categorical_accuracy")]
-    return known[:1]
 
 
 def own_words(snapshot: Snapshot) -> dict[str, Any]:
@@ -263,8 +218,8 @@ def own_words(snapshot: Snapshot) -> dict[str, Any]:
 def adopt_own_words(config: dict[str, Any], own: dict[str, Any]) -> dict[str, int]:
     """Put what `own_words` returned back into a `Snapshot.config`; return the progress."""
     config["seed"] = own.get("seed")
+    algorithms = own.get("algorithms", {})
     for layer in config["layers"]:
-        name = layer["config"]["name"]
-        if name in own.get("algorithms", {}):
-            layer["config"]["algorithm"] = own["algorithms"][name]
-    return {key: int(own.get(key, 0)) for key in ("epochs_trained", "steps_trained")}
+        if layer["config"]["name"] in algorithms:
+            layer["config"]["algorithm"] = algorithms[layer["config"]["name"]]
+    return {key: own.get(key, 0) for key in ("epochs_trained", "steps_trained")}

@@ -13,37 +13,40 @@ the learning rate in second place is not in its list.
 """
 
 import warnings
-from typing import Any
 
 import numpy as np
 
-from tinycnn.saving.snapshot import Snapshot
+from tinycnn import checks
+from tinycnn.saving.snapshot import Snapshot, slot_names
 
-# Kinds of moments in Keras' order, those in one tuple interleaved parameter by parameter.
-ORDER: dict[str, list[tuple[str, ...]]] = {
-    "sgd": [("momentum",)],
-    "rmsprop": [("velocity",), ("momentum",), ("average_gradient",)],
-    "adadelta": [("accumulated_grad", "accumulated_delta")],
-    "adam": [("momentum", "velocity"), ("velocity_hat",)],
-    "adamw": [("momentum", "velocity"), ("velocity_hat",)],
-}
+# How many of an optimizer's first kinds of moments alternate, parameter by parameter.
+ALTERNATING = {"adadelta": 2, "adam": 2, "adamw": 2}
+# How the name of the first moment ends in Keras 2 up to 2.10, where none alternate.
+OLD_NAMES = ("/m:0", "/accum_grad:0")
+
+Arrays = list[tuple[str, np.ndarray]]
 
 
-def to_arrays(snapshot: Snapshot) -> list[tuple[str, np.ndarray]]:
-    """Return the names and values of /optimizer_weights for a snapshot that has been trained or compiled."""
-    training = snapshot.training or {}
-    name = training["optimizer"]["name"]
-    names = trainable_names(snapshot)
-    arrays = [
-        (f"{name}/iteration", np.array(training["iterations"], np.int64)),
-        (f"{name}/learning_rate", np.array(training["optimizer"]["config"]["learning_rate"], np.float32)),
+def to_arrays(snapshot: Snapshot) -> Arrays:
+    """Return the names and values of /optimizer_weights for a snapshot of a compiled model."""
+    if snapshot.training is None:
+        return []
+    optimizer = snapshot.training["optimizer"]
+    name = optimizer["name"]
+    weights = snapshot.trainable_weights()
+    arrays: Arrays = [
+        (f"{name}/iteration", np.array(snapshot.training["iterations"], np.int64)),
+        (f"{name}/learning_rate", np.array(optimizer["config"]["learning_rate"], np.float32)),
     ]
-    for kind, i in _places(name, set(snapshot.slots), len(names)):
-        arrays.append((f"{name}/{names[i].replace('/', '_')}_{kind}", snapshot.slots[kind][i]))
+    for kind, i in _places(slot_names(optimizer), ALTERNATING.get(name, 1), len(weights)):
+        weight, value = weights[i]
+        # a moment that has not begun is written as zeros, since Keras expects all of them
+        moment = snapshot.slots[kind][i] if kind in snapshot.slots else np.zeros_like(value)
+        arrays.append((f"{name}/{weight.replace('/', '_')}_{kind}", moment))
     return arrays
 
 
-def from_arrays(arrays: list[tuple[str, np.ndarray]], snapshot: Snapshot) -> None:
+def from_arrays(arrays: Arrays, snapshot: Snapshot) -> None:
     """Put the values of /optimizer_weights into a snapshot whose `training` has been read.
 
     Warns
@@ -51,54 +54,28 @@ def from_arrays(arrays: list[tuple[str, np.ndarray]], snapshot: Snapshot) -> Non
     UserWarning
         When the arrays do not fit the parameters; training then starts with fresh moments.
     """
-    training: dict[str, Any] = snapshot.training or {}
-    if not arrays:
+    if snapshot.training is None or not arrays:
         return
-    iteration, *rest = arrays
-    if rest and rest[0][1].ndim == 0:
-        rest = rest[1:]  # Keras 3's learning rate, which the configuration holds too
-    name = training["optimizer"]["name"]
-    shapes = [dict(snapshot.weights)[weight].shape for weight in trainable_names(snapshot)]
-    kinds = _kinds(name, training["optimizer"]["config"])
-    places = list(_places(name, kinds, len(shapes)))
-    if rest and rest[0][0].endswith(("/m:0", "/momentum:0", "/rms:0")):  # Keras 2, up to 2.10
-        places = [
-            (kind, i) for group in ORDER[name] for kind in group if kind in kinds for i in range(len(shapes))
-        ]
+    (_, iteration), *moments = arrays
+    if moments and moments[0][1].ndim == 0:
+        moments = moments[1:]  # Keras 3's learning rate, which the configuration holds too
+    optimizer = snapshot.training["optimizer"]
+    kinds = slot_names(optimizer)
     if not kinds:
-        rest = []  # tf-keras keeps a momentum for SGD even when it is 0
-    if [array.shape for _, array in rest] != [shapes[i] for _, i in places]:
-        if rest:
-            warnings.warn(
-                "the optimizer's moments do not fit the parameters: they start afresh", stacklevel=2
-            )
-            return
-        places = []
-    training["iterations"] = int(iteration[1])
-    for (kind, _), (_, array) in zip(places, rest, strict=True):
-        snapshot.slots.setdefault(kind, []).append(array)
+        moments = []  # tf-keras keeps a momentum for SGD even when it is 0
+    old = bool(moments) and moments[0][0].endswith(OLD_NAMES)
+    weights = [array for _, array in snapshot.trainable_weights()]
+    places = _places(kinds, 1 if old else ALTERNATING.get(optimizer["name"], 1), len(weights))
+    if [array.shape for _, array in moments] != [weights[i].shape for _, i in places]:
+        if moments:  # Keras writes none when it has not trained
+            warnings.warn("the optimizer's moments do not fit the weights: they start afresh", stacklevel=2)
+        return
+    snapshot.training["iterations"] = checks.whole("iterations", iteration[()], 0)
+    for (kind, _), (_, array) in zip(places, moments, strict=True):
+        snapshot.slots.setdefault(kind, []).append(array.astype(snapshot.config["dtype"]))
 
 
-def trainable_names(snapshot: Snapshot) -> list[str]:
-    """Return the names of the weights that have moments: those of trainable layers, moving averages left out."""
-    trainable = {layer["config"]["name"] for layer in snapshot.config["layers"] if layer["trainable"]}
-    return [
-        name
-        for name, _ in snapshot.weights
-        if name.rsplit("/", 1)[0] in trainable and not name.rsplit("/", 1)[1].startswith("moving_")
-    ]
-
-
-def _kinds(name: str, config: dict[str, Any]) -> set[str]:
-    """Return which moments an optimizer with these settings keeps."""
-    conditions = {"velocity_hat": "amsgrad", "average_gradient": "centered"}
-    if name in ("sgd", "rmsprop"):
-        conditions["momentum"] = "momentum"
-    every = {kind for group in ORDER[name] for kind in group}
-    return {kind for kind in every if kind not in conditions or config.get(conditions[kind])}
-
-
-def _places(name: str, kinds: set[str], count: int) -> list[tuple[str, int]]:
-    """Return (kind, number of the parameter) in Keras' order."""
-    groups = [[kind for kind in group if kind in kinds] for group in ORDER[name]]
+def _places(kinds: list[str], alternating: int, count: int) -> list[tuple[str, int]]:
+    """Return (kind, number of the parameter) in Keras' order; the first kinds alternate."""
+    groups = [kinds[:alternating], *([kind] for kind in kinds[alternating:])]
     return [(kind, i) for group in groups for i in range(count) for kind in group]

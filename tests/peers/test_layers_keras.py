@@ -1,0 +1,184 @@
+"""Every layer against Keras 3, in training and at inference."""
+
+import numpy as np
+import pytest
+from peer_helpers import (
+    ACTIVATIONS,
+    assert_all_close,
+    assert_close,
+    compare_with_keras,
+    random_array,
+    random_sizes,
+)
+
+from tinycnn.layers import (
+    Activation,
+    AveragePooling2D,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    MaxPooling2D,
+)
+
+ALGORITHMS = ["naive", "im2col", "direct"]
+
+
+def activation_tolerance(activation, dtype):
+    """TensorFlow holds the slope 0.2 of a leaky ReLU in float32, 1.5e-8 off; PyTorch is held to 1e-10."""
+    return 1e-7 if (activation, dtype) == ("leaky_relu", "float64") else None
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(
+    ("strides", "dilation"), [((1, 1), (1, 1)), ((2, 3), (1, 1)), ((3, 1), (1, 1)), ((1, 1), (3, 2))]
+)
+def test_conv2d(tf, keras, strides, dilation, padding, algorithm, dtype):
+    rng = np.random.default_rng(1)
+    N, H, W, C, F, KH, KW = 2, 13, 11, 3, 6, 4, 5
+    ours = Conv2D(F, (KH, KW), strides, padding, dilation, algorithm=algorithm)
+    theirs = keras.layers.Conv2D(F, (KH, KW), strides, padding, dilation_rate=dilation, dtype=dtype)
+    compare_with_keras(tf, ours, theirs, random_array(rng, (N, H, W, C), dtype), rng)
+
+
+@pytest.mark.parametrize("algorithm", ["im2col", "direct"])
+@pytest.mark.parametrize("seed", range(8))
+def test_conv2d_of_random_sizes(tf, keras, seed, algorithm, dtype):
+    rng = np.random.default_rng(seed)
+    N, H, W, C, F, KH, KW = random_sizes(rng)
+    strides = tuple(rng.integers(1, 4, 2).tolist())
+    padding = ["valid", "same"][seed % 2]
+    use_bias = seed % 4 < 2
+    ours = Conv2D(F, (KH, KW), strides, padding, use_bias=use_bias, algorithm=algorithm)
+    theirs = keras.layers.Conv2D(F, (KH, KW), strides, padding, use_bias=use_bias, dtype=dtype)
+    compare_with_keras(tf, ours, theirs, random_array(rng, (N, H, W, C), dtype), rng)
+
+
+@pytest.mark.parametrize("algorithm", ["im2col", "direct"])
+def test_conv2d_explicit_padding(tf, keras, algorithm, dtype):
+    """Keras has a layer of its own for it."""
+    rng = np.random.default_rng(2)
+    padding = ((1, 3), (0, 2))
+    ours = Conv2D(6, (4, 2), (3, 2), padding, algorithm=algorithm)
+    theirs = keras.Sequential(
+        [
+            keras.layers.ZeroPadding2D(padding, dtype=dtype),
+            keras.layers.Conv2D(6, (4, 2), (3, 2), dtype=dtype),
+        ]
+    )
+    compare_with_keras(tf, ours, theirs, random_array(rng, (5, 11, 9, 3), dtype), rng)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_conv2d_activation(tf, keras, activation, dtype):
+    rng = np.random.default_rng(3)
+    ours = Conv2D(6, (2, 3), activation=activation)
+    theirs = keras.layers.Conv2D(6, (2, 3), activation=activation, dtype=dtype)
+    tolerance = activation_tolerance(activation, dtype)
+    compare_with_keras(tf, ours, theirs, random_array(rng, (4, 9, 8, 5), dtype), rng, tolerance)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(("window", "strides"), [((2, 3), None), ((4, 2), (1, 3)), ((2, 2), (3, 4))])
+@pytest.mark.parametrize("cls", [MaxPooling2D, AveragePooling2D])
+def test_pooling(tf, keras, cls, window, strides, padding, algorithm, dtype):
+    rng = np.random.default_rng(4)
+    ours = cls(window, strides, padding, algorithm=algorithm)
+    theirs = getattr(keras.layers, cls.__name__)(window, strides, padding, dtype=dtype)
+    compare_with_keras(tf, ours, theirs, random_array(rng, (3, 11, 10, 5), dtype), rng)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_max_pooling_of_equal_pixels(tf, keras, padding, algorithm, dtype):
+    """After a ReLU most windows hold several zeros: the first of equal pixels wins, as in Keras."""
+    rng = np.random.default_rng(5)
+    ours = MaxPooling2D((3, 4), (2, 1), padding, algorithm=algorithm)
+    theirs = keras.layers.MaxPooling2D((3, 4), (2, 1), padding, dtype=dtype)
+    compare_with_keras(tf, ours, theirs, rng.integers(-1, 1, (3, 11, 10, 5)).astype(dtype), rng)
+
+
+@pytest.mark.parametrize("cls", [GlobalAveragePooling2D, Flatten])
+def test_images_to_vectors(tf, keras, cls, dtype):
+    rng = np.random.default_rng(6)
+    theirs = getattr(keras.layers, cls.__name__)(dtype=dtype)
+    compare_with_keras(tf, cls(), theirs, random_array(rng, (4, 7, 5, 3), dtype), rng)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_dense(tf, keras, activation, use_bias, dtype):
+    rng = np.random.default_rng(7)
+    ours = Dense(5, activation=activation, use_bias=use_bias)
+    theirs = keras.layers.Dense(5, activation=activation, use_bias=use_bias, dtype=dtype)
+    tolerance = activation_tolerance(activation, dtype)
+    compare_with_keras(tf, ours, theirs, random_array(rng, (7, 11), dtype), rng, tolerance)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("shape", [(5, 7), (2, 5, 4, 3)])
+def test_activation(tf, keras, activation, shape, dtype):
+    rng = np.random.default_rng(8)
+    theirs = keras.layers.Activation(activation, dtype=dtype)
+    x = 3 * random_array(rng, shape, dtype)
+    compare_with_keras(tf, Activation(activation), theirs, x, rng, activation_tolerance(activation, dtype))
+
+
+@pytest.mark.parametrize("shape", [(9, 5), (4, 7, 5, 3)])
+@pytest.mark.parametrize(("center", "scale"), [(True, True), (True, False), (False, True), (False, False)])
+def test_batch_normalization(tf, keras, shape, center, scale, dtype):
+    rng = np.random.default_rng(9)
+    arguments = {"momentum": 0.75, "epsilon": 0.015625, "center": center, "scale": scale}
+    theirs = keras.layers.BatchNormalization(**arguments, dtype=dtype)
+    x = 3 * random_array(rng, shape, dtype) + 2
+    compare_with_keras(tf, BatchNormalization(**arguments), theirs, x, rng)
+
+
+def test_moving_averages(keras, dtype):
+    """After several steps from the initial values, and what they give at inference."""
+    rng = np.random.default_rng(10)
+    ours, theirs = (
+        BatchNormalization(momentum=0.75),
+        keras.layers.BatchNormalization(momentum=0.75, dtype=dtype),
+    )
+    ours.build((7, 5, 3), rng, dtype)
+    for _ in range(10):
+        x = 3 * random_array(rng, (4, 7, 5, 3), dtype) + 2
+        assert_close(ours.forward(x, training=True), theirs(x, training=True))
+    assert_all_close(ours.state.values(), [theirs.moving_mean, theirs.moving_variance])
+    assert_close(ours.forward(x), theirs(x, training=False))
+
+
+def test_dropout(tf, keras, dtype):
+    """With the same mask in both: the identity at inference, x times the mask in training."""
+    rng = np.random.default_rng(11)
+    x = random_array(rng, (5, 9, 8, 3), dtype)
+    ours = Dropout(0.375, seed=1)
+    ours.build(x.shape[1:], rng, x.dtype)
+    mask = ours.forward(np.ones_like(x), training=True)
+    ours.step = 0
+    scale = mask.max()
+
+    class SameMask(keras.layers.Dropout):
+        def call(self, inputs, training=False):
+            return tf.where(mask > 0, inputs * scale, 0) if training else super().call(inputs)
+
+    compare_with_keras(tf, ours, SameMask(0.375, dtype=dtype), x, rng)
+
+
+def test_dropout_drops_as_often(keras, dtype):
+    """The same share and the same scale: mean and variance of ones are those of Keras' own dropout."""
+    ones = np.ones((100, 1000), dtype)
+    ours = Dropout(0.375, seed=1)
+    ours.build(ones.shape[1:], np.random.default_rng(12), dtype)
+    y = ours.forward(ones, training=True)
+    their_y = np.asarray(keras.layers.Dropout(0.375, seed=1, dtype=dtype)(ones, training=True))
+    assert_close(np.unique(y), np.unique(their_y))
+    share = 4 * np.sqrt(2 * 0.375 * 0.625 / ones.size)  # four deviations of the difference of two shares
+    assert np.mean(y == 0) == pytest.approx(np.mean(their_y == 0), abs=share)
+    assert y.mean() == pytest.approx(1, abs=0.01)
+    assert y.var() == pytest.approx(0.375 / 0.625, abs=0.01)

@@ -1,0 +1,133 @@
+"""Keras' JSON for how a model is trained, and tinycnn's dictionaries: one translated into the other.
+
+::
+
+    Snapshot.training <-> training_config   {"loss": ..., "metrics": [...], "optimizer_config": {...}}
+
+Metrics that tinycnn has not are left out: they only report.
+"""
+
+import warnings
+from typing import Any
+
+LOSSES = {
+    "CategoricalCrossentropy": "categorical_crossentropy",
+    "MeanSquaredError": "mean_squared_error",
+    "SparseCategoricalCrossentropy": "sparse_categorical_crossentropy",
+}
+LOSS_NAMES = LOSSES | {"mse": "mean_squared_error"} | {name: name for name in LOSSES.values()}
+ACCURACIES = {"accuracy", "sparse_categorical_accuracy", "categorical_accuracy"}
+OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSprop", "adadelta": "Adadelta", "adam": "Adam", "adamw": "AdamW"}
+# For each optimizer, the arguments that have the same name and meaning in both, next to learning_rate.
+SHARED = {
+    "sgd": ["momentum", "nesterov"],
+    "rmsprop": ["rho", "momentum", "epsilon", "centered"],
+    "adadelta": ["rho", "epsilon"],
+    "adam": ["beta_1", "beta_2", "epsilon", "amsgrad"],
+    "adamw": ["beta_1", "beta_2", "epsilon", "amsgrad", "weight_decay"],
+}
+# What Keras' optimizers and losses can do and tinycnn's cannot, with the values that mean "does not".
+UNSUPPORTED = {
+    "clipnorm": (None,),
+    "clipvalue": (None,),
+    "decay": (None, 0),
+    "gradient_accumulation_steps": (None, 1),
+    "loss_scale_factor": (None, 1),
+    "use_ema": (None, False),
+    "weight_decay": (None, 0),
+    "axis": (None, -1),
+    "ignore_class": (None,),
+    "reduction": (None, "auto", "sum_over_batch_size"),
+}
+
+
+def from_training(training: dict[str, Any]) -> dict[str, Any]:
+    """Return Keras' training_config for a `Snapshot.training`."""
+    optimizer, loss = training["optimizer"], training["loss"]
+    arguments = {key: value for key, value in optimizer["config"].items() if value is not None}
+    camel = next(name for name, snake in LOSSES.items() if snake == loss["name"])
+    accuracy = "SparseCategoricalAccuracy" if "Sparse" in camel else "CategoricalAccuracy"
+    # Keras' sparse loss has no smoothing
+    config = {k: v for k, v in loss["config"].items() if k != "label_smoothing" or "Sparse" not in camel}
+    return {
+        "loss": {"class_name": camel, "config": {"name": loss["name"], **config}},
+        # by class: given a name alone, Keras 2 takes the labels for one-hot ones, whatever the loss
+        "metrics": [
+            {"class_name": accuracy, "config": {"name": name, "dtype": "float32"}}
+            for name in training["metrics"]
+        ],
+        "weighted_metrics": None,
+        "loss_weights": None,
+        "optimizer_config": {"class_name": OPTIMIZERS[optimizer["name"]], "config": arguments},
+    }
+
+
+def to_training(training_config: dict[str, Any], own_loss: Any = None) -> dict[str, Any] | None:
+    """Return the `Snapshot.training` of Keras' training_config; None, and a warning, when it has no equal.
+
+    Parameters
+    ----------
+    training_config : dict
+    own_loss : dict, optional
+        The loss as tinycnn noted it, where it says more than Keras can.
+    """
+    try:
+        return {
+            "optimizer": _to_optimizer(training_config.get("optimizer_config")),
+            "loss": own_loss or _to_loss(training_config.get("loss")),
+            "metrics": _to_metrics(training_config.get("metrics")),
+            "iterations": 0,
+        }
+    except ValueError as error:
+        warnings.warn(f"the model is not compiled, since tinycnn has not what was: {error}", stacklevel=2)
+        return None
+
+
+def _to_optimizer(keras: Any) -> dict[str, Any]:
+    class_name, config = _parts("optimizer", keras)
+    name = class_name.rsplit(">", 1)[-1].lower()  # "Custom>Adam" in Keras 2
+    if name not in OPTIMIZERS:
+        raise ValueError(f"optimizer {class_name!r}")
+    _refuse(config, except_for=SHARED[name])
+    if isinstance(config.get("learning_rate"), dict):
+        raise ValueError(f"a learning rate that changes: {config['learning_rate']!r}")
+    wanted = ["learning_rate", "global_clipnorm", *SHARED[name]]
+    return {"name": name, "config": {key: config[key] for key in wanted if config.get(key) is not None}}
+
+
+def _to_loss(keras: Any) -> dict[str, Any]:
+    class_name, config = _parts("loss", keras)
+    if class_name not in LOSS_NAMES:
+        raise ValueError(f"loss {class_name!r}")
+    name = LOSS_NAMES[class_name]
+    _refuse(config)
+    wanted = [] if name == "mean_squared_error" else ["from_logits", "label_smoothing"]
+    return {"name": name, "config": {key: config[key] for key in wanted if key in config}}
+
+
+def _to_metrics(keras: Any) -> list[str]:
+    """Return the names that tinycnn knows; Keras nests them by output and writes objects as dictionaries."""
+    entries = keras if isinstance(keras, list) else []
+    flat = [item for entry in entries for item in (entry if isinstance(entry, list) else [entry])]
+    names = [item["config"].get("name") if _is_object(item) else item for item in flat]
+    known = ["acc" if name == "acc" else "accuracy" for name in names if name in ("acc", *ACCURACIES)]
+    return list(dict.fromkeys(known))
+
+
+def _is_object(keras: Any) -> bool:
+    return isinstance(keras, dict) and isinstance(keras.get("config"), dict)
+
+
+def _parts(what: str, keras: Any) -> tuple[str, dict[str, Any]]:
+    """Return the class and the arguments of what Keras writes as a name or as an object."""
+    if isinstance(keras, str):
+        return keras, {}
+    if not _is_object(keras) or not isinstance(keras.get("class_name"), str):
+        raise ValueError(f"{what} {keras!r}")
+    return keras["class_name"], keras["config"]
+
+
+def _refuse(config: dict[str, Any], except_for: list[str] | tuple[()] = ()) -> None:
+    for key, harmless in UNSUPPORTED.items():
+        if key not in except_for and config.get(key) not in harmless:
+            raise ValueError(f"{key} {config[key]!r}")
