@@ -153,6 +153,12 @@ def test_errors(call, message):
         call()
 
 
+def test_settings_are_plain_numbers():
+    """Also when they were NumPy's, so that they can be written as JSON."""
+    config = Adam(np.float32(0.5), global_clipnorm=np.float32(2)).get_config()
+    assert {type(value) for value in config.values()} == {float, bool}
+
+
 def test_moments_of_another_network_are_refused():
     """An optimizer cannot move from a network to a larger one."""
     optimizer = Adam()

@@ -320,6 +320,8 @@ def _used_twice():
             lambda: Sequential([Conv2D(3, 2)], input_shape=(4, 0, 1)),
             "input_shape: expected .* >= 1, received 0",
         ),
+        (lambda: Dense(3, name=5), "name: expected a text, received 5"),
+        (lambda: Sequential([Dense(3)], name=""), "name: expected a text, received ''"),
         (lambda: Sequential([Dense(3)], seed=-1), "seed: expected a whole number >= 0, received -1"),
         (
             lambda: Sequential([Dense(3)], dtype="float16"),

@@ -50,6 +50,13 @@ def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
     return value
 
 
+def text(name: str, value: Any) -> str:
+    """Return `value` if it is a text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name}: expected a text, received {value!r}")
+    return value
+
+
 def float_dtype(name: str, value: Any) -> np.dtype[Any]:
     """Return `value` as a dtype, or raise when it is neither float32 nor float64."""
     if value not in ("float32", "float64", np.float32, np.float64):

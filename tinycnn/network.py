@@ -43,7 +43,7 @@ class Network:
         self.layers: list[Layer] = []
         self.seed = resolve_seed(seed)
         self.dtype = checks.float_dtype("dtype", dtype)
-        self.name = name
+        self.name = checks.text("name", name)
         self.input_shape: tuple[int, ...] | None = None
         self.parameters = self.gradients = np.zeros(0, self.dtype)
         for layer in layers:

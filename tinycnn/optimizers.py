@@ -41,7 +41,7 @@ class Optimizer(ABC):
     def __init__(self, learning_rate: float, global_clipnorm: float | None = None) -> None:
         self.learning_rate = checks.real("learning_rate", learning_rate, 0)
         if global_clipnorm is not None:
-            checks.real("global_clipnorm", global_clipnorm, math.ulp(0))
+            global_clipnorm = checks.real("global_clipnorm", global_clipnorm, math.ulp(0))
         self.global_clipnorm = global_clipnorm
         self.iterations = 0
         self.slots: dict[str, np.ndarray] = {}

@@ -42,7 +42,8 @@ def take(model: Model, include_optimizer: bool = True) -> Snapshot:
             "metrics": list(model.metrics),
             "iterations": optimizer.iterations,
         }
-        slots = {name: _cut(model, slot) for name, slot in optimizer.slots.items()}
+        begun = [name for name in optimizer.slot_names() if name in optimizer.slots]
+        slots = {name: _cut(model, optimizer.slots[name]) for name in begun}
     progress = {"epochs_trained": model.epochs_trained, "steps_trained": model.steps_trained}
     weights = [(name, array.copy()) for name, array in model.named_weights()]
     return Snapshot(model.get_config(), weights, training, slots, progress)

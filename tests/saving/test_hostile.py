@@ -118,6 +118,7 @@ def test_layers_larger_than_their_weights(tmp_path, suffix, units):
         (-1, {"name": ["a"]}),
         (-1, {"activation": "gelu"}),
         (-1, {"activation": {"a": 1}}),
+        (-1, {"activation": "x" * 100_000}),
         (-1, {"use_bias": "yes"}),
     ],
 )
@@ -156,6 +157,12 @@ def test_layers_without_their_weights_and_weights_without_their_layers(tmp_path,
 
 def one_more(entry):
     return {**entry, "config": {**entry["config"], "name": "one_more"}}
+
+
+def test_json_that_is_nested_too_deeply():
+    """It would be a RecursionError."""
+    with pytest.raises(ValueError, match="name: expected JSON, received one that is nested too deeply"):
+        text.from_json("name", "[" * 100_000)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import pickle
 import zipfile
 
 import numpy as np
@@ -25,6 +26,21 @@ def test_a_pickle_in_an_archive(tmp_path):
         assert not (tmp_path / "owned").exists()
     path.write_bytes(b"\x80\x04N.")
     refused(path)
+
+
+def test_a_pickle_of_the_size_that_it_declares(tmp_path):
+    """So that nothing is wrong with it but what it is."""
+
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "owned"),)
+
+    content = pickle.dumps(Evil())
+    content += bytes(-len(content) % 8)
+    path = saved(tmp_path / "m.npz")
+    rewrite(path, {"weights/1": npy_header(array_header(f"({len(content) // 8},)", "'|O'"), content)})
+    refused(path, "allow_pickle=False")
+    assert not (tmp_path / "owned").exists()
 
 
 @pytest.mark.parametrize("content", TEXTS.values(), ids=TEXTS)
@@ -101,7 +117,7 @@ def array_header(shape, descr="'<f4'"):
 
 
 MEMBERS = {
-    "a huge shape": npy_header(array_header("(10**12,)".replace("10**12", str(10**12)))),
+    "a huge shape": npy_header(array_header(f"({10**12},)")),
     "a shape beyond 64 bits": npy_header(array_header(f"({2**33}, {2**31})")),
     "a shape that wraps round to what is stored": npy_header(array_header(f"({2**62}, 4)"), bytes(0)),
     "a negative shape": npy_header(array_header("(-5,)"), bytes(20)),

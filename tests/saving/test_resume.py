@@ -99,3 +99,12 @@ def test_training_goes_on_from_keras(tmp_path, version):
     assert model.optimizer.iterations == 6 + 20 * 4
     assert model.evaluate(x, labels)[0] < before
     assert_same(again, model)
+
+
+def test_a_moment_that_is_no_longer_used_stays_behind(tmp_path):
+    """When the setting that kept it was switched off after training."""
+    model = new_model(Adam(0.01, amsgrad=True))
+    fit(model, 1)
+    model.optimizer.amsgrad = False
+    model.save(tmp_path / "m.npz")
+    assert set(load_model(tmp_path / "m.npz").optimizer.slots) == {"momentum", "velocity"}

@@ -51,7 +51,7 @@ class Layer(ABC):
     """
 
     def __init__(self, name: str | None = None) -> None:
-        self.name = name
+        self.name = None if name is None else checks.text("name", name)
         self.trainable = True
         self.built = False
         self.params: dict[str, np.ndarray] = {}

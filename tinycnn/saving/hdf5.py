@@ -46,7 +46,7 @@ def write(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
     config = snapshot.config
     names = [layer["config"]["name"] for layer in config["layers"]]
     for name in names:
-        if "/" in name or name in ("", ".", ".."):  # HDF5 takes them for paths, and Keras 3 refuses them
+        if "/" in name or name in (".", ".."):  # HDF5 takes them for paths, and Keras 3 refuses them
             raise ValueError(f"layer name: expected one without '/' for HDF5, received {name!r}")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["keras_version"] = keras_config.KERAS_VERSION
@@ -119,7 +119,7 @@ def _read(file: Any, size: int) -> Snapshot:
         for layer in _names(group, "layer_names")
         for name, data in _datasets(_member(group, layer))
     ]
-    trained = training is not None and file.get("optimizer_weights", getlink=True) is not None
+    trained = training is not None and "optimizer_weights" in file
     moments = _datasets(_member(file, "optimizer_weights")) if trained else []
     _weigh([data for _, data in (*weights, *moments)], size)
     dtype = np.dtype(config["dtype"])
@@ -135,7 +135,6 @@ def _member(group: Any, path: str) -> Any:
 
     here = group
     for step in path.split("/"):
-        # asked of the link alone: even `step in here` would open the file that an external one points to
         possible = isinstance(here, h5py.Group) and step not in ("", ".")
         link = here.get(step, getlink=True) if possible else None
         if link is None:
