@@ -138,9 +138,16 @@ class Interrupt(Callback):
                 signal.raise_signal(signal.SIGINT)
 
 
-def test_ctrl_c_stops_after_the_batch():
+@pytest.fixture
+def before():
+    """Python's own handler of Ctrl-C, which a process that was started in the background has not."""
+    found = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, found)
+
+
+def test_ctrl_c_stops_after_the_batch(before):
     """The step is whole, and SIGINT is given back."""
-    before = signal.getsignal(signal.SIGINT)
     model, x, y = tiny()
     stop = StopOnInterrupt()
     model.fit(x, y, batch_size=7, epochs=3, callbacks=[stop, Interrupt(1)], verbose=0)
@@ -149,9 +156,8 @@ def test_ctrl_c_stops_after_the_batch():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_second_ctrl_c_raises():
+def test_a_second_ctrl_c_raises(before):
     """For someone who cannot wait."""
-    before = signal.getsignal(signal.SIGINT)
     model, x, y = tiny()
     with pytest.raises(KeyboardInterrupt):
         model.fit(x, y, batch_size=7, callbacks=[StopOnInterrupt(), Interrupt(2)], verbose=0)
