@@ -47,15 +47,21 @@ def tf(tensorflow_environment):
     return import_peer("tensorflow")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def keras(tf):
-    return import_peer("keras")
+    return seeded(import_peer("keras"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def tf_keras(tf):
     """Keras 2, under the name that it has beside Keras 3."""
-    return import_peer("tf_keras")
+    return seeded(import_peer("tf_keras"))
+
+
+def seeded(keras):
+    """Every test begins with the same weights, also when it runs alone."""
+    keras.utils.set_random_seed(0)
+    return keras
 
 
 @pytest.fixture(scope="session")
