@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinycnn.kernels import ALGORITHMS, find
+from tinycnn.kernels import find
 
 LAYERS = {  # (H, W, C), (KH, KW, F)
     "conv2d_1": ((28, 28, 1), (3, 3, 32)),
@@ -22,6 +22,7 @@ LAYERS = {  # (H, W, C), (KH, KW, F)
     "conv2d_3": ((12, 12, 64), (2, 2, 128)),
     "conv2d_4": ((11, 11, 128), (2, 2, 256)),
 }
+ALGORITHMS = ("naive", "im2col", "direct")
 PASSES = ("conv2d", "conv2d_grad_input", "conv2d_grad_kernel")
 REPEATS = 3
 

@@ -14,18 +14,20 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up. A module may import from its own floor and from those below.
 FLOORS = [
-    {"checks", "config", "files", "randomness"},
+    {"checks", "config", "files", "randomness", "threads"},
     {"activations", "initializers", "kernels"},
     {"layers", "losses", "metrics", "optimizers", "saving"},
-    {"network", "sequential", "snapshots", "summary", "training"},
+    {"network", "sequential", "snapshots", "stages", "summary", "training"},
     {"datasets", "gradcheck", "inspection", "models"},
     {"__init__"},
 ]
 # The optional or slow ones, each with the only places that may import it.
+COMPILED = ("direct", "jit", "microkernel", "pooled", "pooling", "simd", "sparse", "transforms", "winograd")
 GUARDED = {
     "h5py": {"saving/hdf5.py"},
     "matplotlib": {"inspection/plots.py"},
-    "numba": {"kernels/jit.py", "kernels/direct.py", "kernels/pooling.py"},
+    "numba": {f"kernels/{name}.py" for name in COMPILED},
+    "threadpoolctl": {"threads.py"},
     "tqdm": {"training/progress.py"},
 }
 

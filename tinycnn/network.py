@@ -21,6 +21,7 @@ import numpy as np
 from tinycnn import checks, layers
 from tinycnn.layers import Layer
 from tinycnn.randomness import generator, resolve_seed
+from tinycnn.stages import Runnable
 from tinycnn.summary import LINE_LENGTH, summary_text
 
 AnyNetwork = TypeVar("AnyNetwork", bound="Network")
@@ -78,6 +79,11 @@ class Network:
         self.layers.append(layer)
 
     @property
+    def stages(self) -> Sequence[Runnable]:
+        """What runs, one after the other: the layers, here one by one."""
+        return self.layers
+
+    @property
     def built(self) -> bool:
         """Whether the parameters exist."""
         return self.input_shape is not None
@@ -132,14 +138,14 @@ class Network:
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return the output of the last layer, for images (N, H, W, C) of the model's dtype."""
-        for layer in self.layers:
-            x = layer.forward(x, training)
+        for stage in self.stages:
+            x = stage.forward(x, training)
         return x
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Assign `gradients` and return dL/dx, given dL/dy of the last training forward."""
-        for layer in reversed(self.layers):
-            dy = layer.backward(dy)
+        for stage in reversed(self.stages):
+            dy = stage.backward(dy)
         return dy
 
     def named_weights(self) -> list[tuple[str, np.ndarray]]:

@@ -13,14 +13,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
-from tinycnn import checks, losses, optimizers, saving, snapshots
-from tinycnn.layers import Dropout, Layer
+from tinycnn import checks, kernels, losses, optimizers, saving, snapshots
+from tinycnn.layers import Conv2D, Dropout, Layer
 from tinycnn.metrics import Metric
 from tinycnn.metrics import get as get_metric
 from tinycnn.network import Network
+from tinycnn.stages import Runnable, group
+from tinycnn.threads import quiet_blas
 from tinycnn.training import Callback, History, loop
 
 
@@ -72,12 +75,14 @@ class Sequential(Network):
         self.epochs_trained = self.steps_trained = 0
         self.history = History()
         self.stop_training = False
+        self._stages: list[Runnable] | None = None
 
     def compile(
         self,
         optimizer: str | optimizers.Optimizer = "adam",
         loss: str | losses.Loss = "sparse_categorical_crossentropy",
         metrics: Sequence[str] = (),
+        fuse: bool = True,
     ) -> None:
         """Choose how to train. A second time begins with a fresh optimizer, unless one is given.
 
@@ -89,12 +94,21 @@ class Sequential(Network):
             A name of `tinycnn.losses.LOSSES`, or an object.
         metrics : sequence of str
             Names of `tinycnn.metrics.METRICS`.
+        fuse : bool
+            Whether layers that can run together do (`tinycnn.stages`); the numbers are the same but for
+            rounding, and dropout the same to the bit.
         """
         if isinstance(metrics, str):
             raise ValueError(f'metrics: expected a list of names such as ["accuracy"], received {metrics!r}')
         self.metrics = {name: get_metric(name) for name in metrics}
         self.loss = losses.get(loss)
         self.optimizer = optimizers.get(optimizer)
+        self._stages = group(self.layers) if checks.flag("fuse", fuse) else None
+
+    @property
+    def stages(self) -> Sequence[Runnable]:
+        """What runs, one after the other: layers, and once compiled, stages of several."""
+        return self.layers if self._stages is None else self._stages
 
     def train_step(self, x: np.ndarray, y: np.ndarray) -> list[float]:
         """Take one step of the optimizer; return the loss and the metrics before it."""
@@ -183,12 +197,14 @@ class Sequential(Network):
         data = self._data(x, y)
         kept = None if validation_data is None else self._data(*validation_data)
         checks.flag("shuffle", shuffle)
-        return loop.fit(self, data, batch_size, epochs, kept, fraction, shuffle, callbacks, verbose)
+        with self._threads():
+            return loop.fit(self, data, batch_size, epochs, kept, fraction, shuffle, callbacks, verbose)
 
     def train_on_batch(self, x: np.ndarray, y: np.ndarray) -> float | list[float]:
         """Take one step; return the loss, or [loss, metric, ...] when there are metrics."""
         self._compiled()
-        figures = self.train_step(*self._data(x, y))
+        with self._threads():
+            figures = self.train_step(*self._data(x, y))
         return figures if self.metrics else figures[0]
 
     def evaluate(
@@ -196,7 +212,8 @@ class Sequential(Network):
     ) -> float | list[float] | dict[str, float]:
         """Return the mean loss, or [loss, metric, ...] when there are metrics, or both by name."""
         self._compiled()
-        figures = loop.evaluate(self, self._data(x, y), checks.whole("batch_size", batch_size, 1))
+        with self._threads():
+            figures = loop.evaluate(self, self._data(x, y), checks.whole("batch_size", batch_size, 1))
         if return_dict:
             return figures
         return list(figures.values()) if self.metrics else figures["loss"]
@@ -205,7 +222,14 @@ class Sequential(Network):
         """Return the outputs for images (N, H, W, C), computed batch by batch."""
         x = self._images(x)
         starts = range(0, max(len(x), 1), checks.whole("batch_size", batch_size, 1))
-        return np.concatenate([self.forward(x[start : start + batch_size]) for start in starts])
+        with self._threads():
+            return np.concatenate([self.forward(x[start : start + batch_size]) for start in starts])
+
+    def _threads(self) -> AbstractContextManager[None]:
+        """Return what keeps BLAS out of the kernels' way, unless BLAS is what the convolutions run on."""
+        convolutions = [layer for layer in self.layers if isinstance(layer, Conv2D)]
+        on_blas = any(kernels.requested_now(layer.algorithm) == "im2col" for layer in convolutions)
+        return nullcontext() if on_blas or not convolutions else quiet_blas()
 
     def _compiled(self) -> optimizers.Optimizer:
         if self.optimizer is None:

@@ -6,14 +6,16 @@
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from tinycnn import kernels
-from tinycnn.layers import Layer
+from tinycnn.layers import AveragePooling2D, Conv2D, Layer, MaxPooling2D
 
 # Where the columns end, as shares of the line, and the line's length: Keras 2's.
 COLUMN_ENDS = (0.45, 0.85, 1.0)
 LINE_LENGTH = 65
 ALGORITHM_WIDTH = 20
+OPERATIONS = {Conv2D: "conv2d", MaxPooling2D: "maxpool2d", AveragePooling2D: "averagepool2d"}
 
 
 def summary_text(
@@ -76,6 +78,8 @@ def _algorithm(layer: Layer) -> str:
     requested = getattr(layer, "algorithm", None)
     if requested is None:
         return ""
-    operation = {"Conv2D": "conv2d", "MaxPooling2D": "maxpool2d", "AveragePooling2D": "averagepool2d"}
-    chosen = kernels.select(operation[type(layer).__name__], requested)
+    geometry: tuple[Any, ...] = ()
+    if isinstance(layer, Conv2D):
+        geometry = layer.params["kernel"].shape, layer.strides, layer.dilation_rate
+    chosen = kernels.select(OPERATIONS[type(layer)], requested, *geometry)
     return f"{chosen} (auto)" if requested == "auto" else chosen

@@ -98,9 +98,12 @@ def test_an_explicit_algorithm_is_obeyed(monkeypatch):
     """The layer asks for it by name, in all three passes, whatever the context says."""
     asked = []
     find = kernels.find
-    monkeypatch.setattr(
-        kernels, "find", lambda name, algorithm: asked.append((name, algorithm)) or find(name, algorithm)
-    )
+
+    def recorded(name, algorithm, *geometry):
+        asked.append((name, algorithm))
+        return find(name, algorithm, *geometry)
+
+    monkeypatch.setattr(kernels, "find", recorded)
     conv = ready(Conv2D(2, 3, algorithm="naive"), (4, 5, 1))
     with kernels.use_algorithm("im2col"):
         conv.backward(conv.forward(np.ones((1, 4, 5, 1), np.float32), training=True))

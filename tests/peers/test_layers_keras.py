@@ -23,7 +23,7 @@ from tinycnn.layers import (
     MaxPooling2D,
 )
 
-ALGORITHMS = ["naive", "im2col", "direct"]
+ALGORITHMS = ["naive", "im2col", "direct"]  # those that take every shape
 
 
 def activation_tolerance(activation, dtype):

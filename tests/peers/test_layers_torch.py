@@ -23,7 +23,7 @@ from tinycnn.layers import (
     MaxPooling2D,
 )
 
-ALGORITHMS = ["naive", "im2col", "direct"]
+ALGORITHMS = ["naive", "im2col", "direct"]  # those that take every shape
 NO_PADDING = ((0, 0), (0, 0))
 # strides, padding ((top, bottom), (left, right)), dilation
 GEOMETRIES = [

@@ -33,25 +33,29 @@ from contextvars import ContextVar
 from typing import Any
 
 from tinycnn import checks
+from tinycnn.checks import Pair
+from tinycnn.kernels.geometry import winograd_refuses
 
 #: The algorithms, and what each is for.
 ALGORITHMS = {
     "naive": "loops over the definition: the specification",
     "im2col": "NumPy: patches as a matrix, one matrix product",
-    "direct": "Numba: loops over the output, no patches in memory",
+    "direct": "Numba: register blocks of explicit vectors, no patches in memory",
+    "winograd": "Numba: minimal filtering, fewer multiplications; 2x2 and 3x3, strides of 1",
 }
 
-#: What "auto" stands for: the fastest of the three on the documented network (examples/conv_three_ways.py
-#: prints the times): BLAS wins the convolutions, compiled loops win the pools.
-AUTO = {
-    "conv2d": "im2col",
-    "conv2d_grad_input": "im2col",
-    "conv2d_grad_kernel": "im2col",
-    "maxpool2d": "direct",
-    "maxpool2d_grad_input": "direct",
-    "averagepool2d": "direct",
-    "averagepool2d_grad_input": "direct",
-}
+#: The functions that every algorithm offers.
+OPERATIONS = (
+    "conv2d",
+    "conv2d_grad_input",
+    "conv2d_grad_kernel",
+    "maxpool2d",
+    "maxpool2d_grad_input",
+    "averagepool2d",
+    "averagepool2d_grad_input",
+)
+# Below so many input channels the transforms of "winograd" cost more than its products save.
+WINOGRAD_CHANNELS = 16
 
 _context: ContextVar[str | None] = ContextVar("tinycnn_algorithm", default=None)
 
@@ -76,25 +80,43 @@ def use_algorithm(name: str) -> Iterator[None]:
         _context.reset(token)
 
 
-def select(operation: str, requested: str) -> str:
+def requested_now(requested: str) -> str:
+    """Return what is asked for: by a layer, else by `use_algorithm`, else by the environment, or "auto"."""
+    for name in (requested, _context.get() or "auto", os.environ.get("TINYCNN_ALGORITHM") or "auto"):
+        if check_algorithm(name) != "auto":
+            return name
+    return "auto"
+
+
+def select(
+    operation: str,
+    requested: str,
+    w_shape: tuple[int, ...] = (0, 0, 0, 0),
+    strides: Pair = (1, 1),
+    dilation: Pair = (1, 1),
+) -> str:
     """Return the name of the algorithm that computes an operation for a layer with `algorithm=requested`.
 
     Parameters
     ----------
     operation : str
-        One of the seven functions, such as "conv2d_grad_input".
+        One of `OPERATIONS`, such as "conv2d_grad_input".
     requested : str
         "auto" or the name of an algorithm, which is then obeyed.
+    w_shape, strides, dilation
+        Of a convolution; "auto" chooses by them.
     """
-    checks.choice("operation", operation, AUTO)
-    for name in (requested, _context.get() or "auto", os.environ.get("TINYCNN_ALGORITHM") or "auto"):
-        if check_algorithm(name) != "auto":
-            return name
-    return AUTO[operation]
+    checks.choice("operation", operation, OPERATIONS)
+    if (name := requested_now(requested)) != "auto":
+        return name
+    small = w_shape[2] < WINOGRAD_CHANNELS
+    if operation.startswith("conv") and not small and not winograd_refuses(w_shape, strides, dilation):
+        return "winograd"
+    return "direct"
 
 
-def find(operation: str, requested: str) -> Callable[..., Any]:
+def find(operation: str, requested: str, *geometry: Any) -> Callable[..., Any]:
     """Return the function that `select` decides on. Its module is imported when first needed."""
-    module = importlib.import_module(f"tinycnn.kernels.{select(operation, requested)}")
+    module = importlib.import_module(f"tinycnn.kernels.{select(operation, requested, *geometry)}")
     function: Callable[..., Any] = getattr(module, operation)
     return function

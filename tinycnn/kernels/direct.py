@@ -1,27 +1,34 @@
-"""Direct convolution in Numba: loops over the output, no patches in memory.
+"""Direct convolution in Numba: implicit GEMM on register blocks, no matrix of patches.
 
 ::
 
-    forward       y[pixel]    (F) += x[pixels of one kernel row] (KW*C) @ w[kh]     (KW*C, F)
-    grad_input    dx[pixel]   (C) += dy[pixel]                   (F)    @ w[tap].T  (F, C)
-    grad_kernel   dw[tap, c]  (F) += x[pixels of one row, c]     (OW)   @ dy[row]   (OW, F)
+    forward      out (OW, F)        = sum over kh of  x rows (OW, KW*C) @ w[kh] (KW*C, F)
+    grad_input   the forward pass, of dy spread out by the strides, with the filter turned by half
+    grad_kernel  dw[kh] (KW*C, F)  += sum over oh of  x row (OW, KW*C).T @ dy row (OW, F)
 
-All three are the same small step, a vector times a matrix added to a vector (`_add_product`), with the
-channels as the inner loop that vectorises. What they differ in is which pixels meet which tap.
+A row of patches is no matrix that BLAS would take: it overlaps the next row, since one pixel further are
+only C numbers more, and not KW*C. `microkernel.gemm` takes any strides, so the patches stay where they are.
+
+What is copied are rows: each thread gathers the image rows that one row of the output needs into a buffer
+of its own, with the padding around them and room for the last block to run over. That costs KH*W*C copies
+for OW*KH*KW*C*F multiplications, and it is what makes every shape safe: kernels never read x itself.
 """
 
 import numpy as np
-from numba import prange
+from numba import get_num_threads, get_thread_id, prange
 
 from tinycnn.checks import Pads, Pair
+from tinycnn.kernels.buffers import aligned_empty, aligned_zeros, rounded_up
 from tinycnn.kernels.geometry import NO_PADDING, check_conv
 from tinycnn.kernels.jit import jit
+from tinycnn.kernels.microkernel import ROWS, gemm
 from tinycnn.kernels.pooling import (
     averagepool2d,
     averagepool2d_grad_input,
     maxpool2d,
     maxpool2d_grad_input,
 )
+from tinycnn.kernels.simd import VECTOR_BYTES
 
 __all__ = [
     "averagepool2d",
@@ -36,28 +43,8 @@ __all__ = [
 # The batch is cut into at most so many parts, each with a filter gradient of its own, which are added in
 # their order. The number is fixed: it must not follow the number of threads, or the last bits would too.
 PARTS = 16
-
-
-@jit
-def _add_product(out, a, B):
-    """Add a (K) @ B (K, M) to out (M), in place; four rows of B for each pass over `out`."""
-    K, M = B.shape
-    whole = K - K % 4
-    for k in range(0, whole, 4):
-        a0, a1, a2, a3 = a[k], a[k + 1], a[k + 2], a[k + 3]
-        for m in range(M):
-            out[m] += a0 * B[k, m] + a1 * B[k + 1, m] + a2 * B[k + 2, m] + a3 * B[k + 3, m]
-    for k in range(whole, K):
-        for m in range(M):
-            out[m] += a[k] * B[k, m]
-
-
-@jit
-def _outputs_inside(size, out_size, stride, start):
-    """Return the first and the last + 1 of the outputs o whose pixel, o * stride + start, is in the image."""
-    first = max(0, -(start // stride))  # ceil(-start / stride)
-    last = min(out_size, (size - 1 - start) // stride + 1)
-    return first, max(first, last)
+# Floats of the band of image rows that a thread holds for the filter gradient: about half a level 2 cache.
+BAND = 2**17
 
 
 def conv2d(
@@ -70,35 +57,10 @@ def conv2d(
 ) -> np.ndarray:
     """See `naive.conv2d`."""
     OH, OW = check_conv(x.shape, w.shape, strides, padding, dilation, x=x, w=w, b=b)
-    x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
-    b = np.zeros(w.shape[3], x.dtype) if b is None else np.ascontiguousarray(b)
     y = np.empty((x.shape[0], OH, OW, w.shape[3]), x.dtype)
-    _conv2d(x, w, b, y, *strides, padding[0][0], padding[1][0], *dilation)
+    bias = np.zeros(w.shape[3], x.dtype) if b is None else b
+    _convolve(x, w, bias, y, strides, (padding[0][0], padding[1][0]), dilation, (1, 1))
     return y
-
-
-@jit(parallel=True)
-def _conv2d(x, w, b, y, SH, SW, PT, PL, DH, DW):
-    N, H, W, C = x.shape
-    KH, KW, _, F = w.shape
-    _, OH, OW, _ = y.shape
-    for row in prange(N * OH):
-        n, oh = row // OH, row % OH
-        for ow in range(OW):
-            out = y[n, oh, ow]
-            out[:] = b
-            left = ow * SW - PL
-            for kh in range(KH):
-                h = oh * SH + kh * DH - PT
-                if h < 0 or h >= H:
-                    continue
-                if DW == 1 and left >= 0 and left + KW <= W:  # a kernel row lies side by side in memory
-                    pixels = x[n, h, left : left + KW].reshape(KW * C)
-                    _add_product(out, pixels, w[kh].reshape(KW * C, F))
-                    continue
-                for kw in range(KW):
-                    if 0 <= left + kw * DW < W:
-                        _add_product(out, x[n, h, left + kw * DW], w[kh, kw])
 
 
 def conv2d_grad_input(
@@ -111,29 +73,103 @@ def conv2d_grad_input(
 ) -> np.ndarray:
     """See `naive.conv2d_grad_input`."""
     check_conv(x_shape, w.shape, strides, padding, dilation, w=w, dy=dy)
-    w_t = np.ascontiguousarray(w.transpose(0, 1, 3, 2))  # (KH, KW, F, C)
+    turned = w[::-1, ::-1].transpose(0, 1, 3, 2)  # (KH, KW, F, C)
+    before = tuple((k - 1) * d - p[0] for k, d, p in zip(w.shape[:2], dilation, padding, strict=True))
     dx = np.empty(x_shape, dy.dtype)
-    _conv2d_grad_input(np.ascontiguousarray(dy), w_t, dx, *strides, padding[0][0], padding[1][0], *dilation)
+    _convolve(dy, turned, np.zeros(x_shape[3], dy.dtype), dx, (1, 1), before, dilation, strides)
     return dx
 
 
+def _convolve(
+    x: np.ndarray,
+    w: np.ndarray,
+    b: np.ndarray,
+    y: np.ndarray,
+    strides: Pair,
+    before: Pair,
+    dilation: Pair,
+    spread: Pair,
+) -> None:
+    """Fill y with the convolution of x, of which neighbouring pixels are `spread` apart, zeros between.
+
+    `before` is the padding at the top and at the left; less than 0, the image begins outside.
+    """
+    KH, KW, C, F = w.shape
+    lanes = VECTOR_BYTES // x.itemsize
+    FP = rounded_up(F, lanes)
+    weights = aligned_zeros((KH, KW * C, FP), x.dtype)
+    weights[:, :, :F] = w.reshape(KH, KW * C, F)
+    bias = aligned_zeros(FP, x.dtype)
+    bias[:F] = b
+    OW, threads = y.shape[2], get_num_threads()
+    reach = (
+        (OW + ROWS - 1) * strides[1] + (KW - 1) * dilation[1] + 1
+    )  # pixels, the overrun of blocks included
+    rows = aligned_zeros((threads, KH, rounded_up(reach * C, lanes)), x.dtype)
+    out = aligned_empty((threads, OW + ROWS, FP), x.dtype)
+    _convolve_rows(
+        np.ascontiguousarray(x), weights, bias, y, rows, out, KW, lanes, *strides, *before, *dilation, *spread
+    )
+
+
 @jit(parallel=True)
-def _conv2d_grad_input(dy, w_t, dx, SH, SW, PT, PL, DH, DW):
-    N, H, W, _ = dx.shape
-    KH, KW, _, _ = w_t.shape
-    _, OH, OW, _ = dy.shape
-    for row in prange(N * H):
-        n, h = row // H, row % H
-        dx[n, h] = 0
-        for kh in range(KH):
-            oh = (h + PT - kh * DH) // SH
-            if oh * SH + kh * DH - PT != h or oh < 0 or oh >= OH:
-                continue  # this pixel meets no output through this row of the kernel
-            for kw in range(KW):
-                start = kw * DW - PL
-                first, last = _outputs_inside(W, OW, SW, start)
-                for ow in range(first, last):
-                    _add_product(dx[n, h, ow * SW + start], dy[n, oh, ow], w_t[kh, kw])
+def _convolve_rows(x, w, b, y, rows, out, KW, lanes, SH, SW, PT, PL, DH, DW, UH, UW):
+    N, H, _, C = x.shape
+    KH, KWC, FP = w.shape
+    _, OH, OW, F = y.shape
+    groups = 1 if DW == 1 else KW  # without dilation, the pixels under a row of the filter lie side by side
+    K = KWC // groups
+    for row in prange(N * OH):
+        n, oh = row // OH, row % OH
+        buffer, sums = rows[get_thread_id()], out[get_thread_id()]
+        first, step, count = 0, 1, 0
+        for kh in range(KH):  # the rows of the filter that meet the image, which are evenly spaced
+            h = oh * SH + kh * DH - PT
+            if h < 0 or h % UH != 0 or h // UH >= H:
+                continue
+            if count == 0:
+                first = kh
+            else:
+                step = kh - first if count == 1 else step
+            gather_row(x[n, h // UH], buffer[count], PL, UW)
+            count += 1
+        for ow in range(OW):
+            sums[ow] = b
+        for g in range(groups):
+            gemm(
+                OW,
+                FP // lanes,
+                lanes,
+                buffer,
+                g * DW * C,
+                SW * C,
+                buffer.shape[1],
+                1,
+                w,
+                (first * KWC + g * K) * FP,
+                step * KWC * FP,
+                FP,
+                sums,
+                0,
+                FP,
+                count,
+                K,
+                1,
+            )
+        for ow in range(OW):
+            y[n, oh, ow] = sums[ow, :F]
+
+
+@jit
+def gather_row(x, buffer, PL, UW):
+    """Copy a row of pixels (W, C) to where it stands in a padded, spread out row; zeros elsewhere."""
+    W, C = x.shape
+    buffer[:] = 0
+    for w in range(W):
+        at = (w * UW + PL) * C
+        if at >= 0 and at + C <= buffer.size:
+            for c in range(C):
+                buffer[at + c] = x[w, c]
 
 
 def conv2d_grad_kernel(
@@ -145,30 +181,67 @@ def conv2d_grad_kernel(
     dilation: Pair = (1, 1),
 ) -> np.ndarray:
     """See `naive.conv2d_grad_kernel`."""
-    check_conv(x.shape, w_shape, strides, padding, dilation, x=x, dy=dy)
-    parts = np.zeros((min(PARTS, max(1, x.shape[0])), *w_shape), x.dtype)
+    OH, OW = check_conv(x.shape, w_shape, strides, padding, dilation, x=x, dy=dy)
+    KH, KW, C, F = w_shape
+    lanes = VECTOR_BYTES // x.itemsize
+    FP = rounded_up(F, lanes)
+    width = rounded_up(((OW - 1) * strides[1] + (KW - 1) * dilation[1] + 1 + ROWS) * C, lanes)
+    reach = (KH - 1) * dilation[0] + 1
+    band = int(np.clip((BAND // width - reach) // strides[0] + 1, 1, OH))
+    threads = get_num_threads()
+    images = aligned_zeros((threads, (band - 1) * strides[0] + reach, width), x.dtype)
+    gradients = aligned_zeros((threads, band, OW, FP), x.dtype)
+    groups = 1 if dilation[1] == 1 else KW
+    # the last block of a group runs over into rows of its own
+    parts = aligned_zeros((min(PARTS, max(1, x.shape[0])), KH, groups, KW * C // groups + ROWS, FP), x.dtype)
     x, dy = np.ascontiguousarray(x), np.ascontiguousarray(dy)
-    _conv2d_grad_kernel(x, dy, parts, *strides, padding[0][0], padding[1][0], *dilation)
-    return parts.sum(axis=0)
+    _conv2d_grad_kernel(
+        x, dy, parts, images, gradients, KW, lanes, *strides, padding[0][0], padding[1][0], *dilation
+    )
+    dw = parts.sum(axis=0)[:, :, : KW * C // groups, :F]
+    return np.ascontiguousarray(dw.reshape(w_shape))
 
 
 @jit(parallel=True)
-def _conv2d_grad_kernel(x, dy, parts, SH, SW, PT, PL, DH, DW):
-    N, H, W, C = x.shape
-    P, KH, KW, _, _ = parts.shape
-    _, OH, OW, _ = dy.shape
+def _conv2d_grad_kernel(x, dy, parts, images, gradients, KW, lanes, SH, SW, PT, PL, DH, DW):
+    N, H, _, C = x.shape
+    P, KH, groups, slack, FP = parts.shape
+    M = KW * C // groups
+    _, OH, OW, F = dy.shape
     for p in prange(P):
+        image, gradient = images[get_thread_id()], gradients[get_thread_id()]
+        band, width = gradient.shape[0], image.shape[1]
         for n in range(p, N, P):
-            for oh in range(OH):
+            for top in range(0, OH, band):
+                count = min(band, OH - top)
+                for i in range((count - 1) * SH + (KH - 1) * DH + 1):
+                    h = top * SH + i - PT
+                    if 0 <= h < H:
+                        gather_row(x[n, h], image[i], PL, 1)
+                    else:
+                        image[i] = 0
+                for i in range(count):
+                    for ow in range(OW):
+                        gradient[i, ow, :F] = dy[n, top + i, ow]
                 for kh in range(KH):
-                    h = oh * SH + kh * DH - PT
-                    if h < 0 or h >= H:
-                        continue
-                    for kw in range(KW):
-                        start = kw * DW - PL
-                        first, last = _outputs_inside(W, OW, SW, start)
-                        if first == last:
-                            continue
-                        pixels = x[n, h, first * SW + start : (last - 1) * SW + start + 1 : SW]
-                        for c in range(C):
-                            _add_product(parts[p, kh, kw, c], pixels[:, c], dy[n, oh, first:last])
+                    for g in range(groups):
+                        gemm(
+                            M,
+                            FP // lanes,
+                            lanes,
+                            image,
+                            kh * DH * width + g * DW * C,
+                            1,
+                            SH * width,
+                            SW * C,
+                            gradient,
+                            0,
+                            OW * FP,
+                            FP,
+                            parts,
+                            ((p * KH + kh) * groups + g) * slack * FP,
+                            FP,
+                            count,
+                            OW,
+                            1,
+                        )

@@ -105,6 +105,20 @@ def check_conv(
     return OH, OW
 
 
+def winograd_refuses(w_shape: Shape, strides: Pair, dilation: Pair) -> str:
+    """Return why minimal filtering cannot compute a convolution, or nothing when it can.
+
+    It is here, and not in `kernels.winograd`, so that a choice can be made without loading a compiler.
+    """
+    KH, KW = w_shape[:2]
+    if KH != KW or KH not in (2, 3):
+        return f"expected a square filter of 2 or 3, received {KH}x{KW}"
+    for name, values in (("strides", strides), ("dilation", dilation)):
+        if tuple(values) != (1, 1):
+            return f"expected {name} of 1, received {tuple(values)}"
+    return ""
+
+
 def check_pool(
     x_shape: Shape,
     pool_size: Pair,

@@ -12,6 +12,7 @@
 """
 
 import hashlib
+import os
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -47,9 +48,10 @@ def jit(function: Callable[..., Any] | None = None, *, parallel: bool = False) -
 
 @cache
 def sources_stamp() -> str:
-    """Return a digest of every file in the folder of the kernels."""
+    """Return a digest of every file in the folder of the kernels, and of the width that is forced."""
     files = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    forced = os.environ.get("TINYCNN_VECTOR_BYTES", "")
+    return hashlib.sha256(b"".join([forced.encode(), *(path.read_bytes() for path in files)])).hexdigest()
 
 
 @cache

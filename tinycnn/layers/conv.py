@@ -9,7 +9,7 @@ How the sums are computed is the business of `tinycnn.kernels`, chosen by `algor
 """
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,25 +104,37 @@ class Conv2D(Layer):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return y (N, OH, OW, F) for x (N, H, W, C)."""
-        self._check_input(x)
-        conv2d = kernels.find("conv2d", self.algorithm)
-        z = conv2d(x, self.params["kernel"], self.params.get("bias"), *self._geometry())
-        y = self._activation.function(z)
+        y = self._activation.function(self.convolve(x))
         if training:
             self._kept = x, y
         return y
+
+    def convolve(self, x: np.ndarray) -> np.ndarray:
+        """Return the convolution with the bias, before the activation."""
+        self._check_input(x)
+        conv2d = self._find("conv2d")
+        return conv2d(x, self.params["kernel"], self.params.get("bias"), *self._geometry())
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Assign grads["kernel"] and grads["bias"]; return dx (N, H, W, C) for dy (N, OH, OW, F)."""
         x, y = self._recall()
         self._check_gradient(dy, y.shape)
         dz = self._activation.gradient(y, dy)
-        grad_kernel = kernels.find("conv2d_grad_kernel", self.algorithm)
-        grad_input = kernels.find("conv2d_grad_input", self.algorithm)
+        grad_kernel = self._find("conv2d_grad_kernel")
         self.grads["kernel"][...] = grad_kernel(x, dz, self.params["kernel"].shape, *self._geometry())
         if self.use_bias:
             self.grads["bias"][...] = dz.sum(axis=(0, 1, 2))
+        grad_input = self._find("conv2d_grad_input")
         return grad_input(dz, self.params["kernel"], x.shape, *self._geometry())
+
+    def _find(self, operation: str) -> Callable[..., np.ndarray]:
+        """Return the function of the layer's algorithm."""
+        shape = self.params["kernel"].shape
+        return kernels.find(operation, self.algorithm, shape, self.strides, self.dilation_rate)
+
+    def pads(self) -> Pads:
+        """Return the padding in numbers, of a layer that is built."""
+        return self._pads(self.input_shape or ())
 
     def _pads(self, input_shape: Shape) -> Pads:
         return geometry.resolve_padding(
@@ -131,7 +143,7 @@ class Conv2D(Layer):
 
     def _geometry(self) -> tuple[Pair, Pads, Pair]:
         """Return strides, padding and dilation, as the kernels take them."""
-        return self.strides, self._pads(self.input_shape or ()), self.dilation_rate
+        return self.strides, self.pads(), self.dilation_rate
 
 
 def _check_padding(padding: str | int | Pair | Pads) -> str | Pads:

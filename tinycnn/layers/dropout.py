@@ -53,12 +53,15 @@ class Dropout(Layer):
         self._check_input(x)
         if not training:
             return x
+        self._kept = self.draw_mask(x.shape)
+        return x * self._kept
+
+    def draw_mask(self, shape: Shape) -> np.ndarray:
+        """Return what the next training forward multiplies with, 0 or 1 / (1 - rate), and go on a step."""
         # float32 numbers for every dtype, so that a float64 network drops the same values
-        numbers = generator(self._key, "dropout", self.step).random(x.shape, np.float32)
-        mask = (numbers >= self.rate) * x.dtype.type(1 / (1 - self.rate))
+        numbers = generator(self._key, "dropout", self.step).random(shape, np.float32)
         self.step += 1
-        self._kept = mask
-        return x * mask
+        return (numbers >= self.rate) * self.dtype.type(1 / (1 - self.rate))
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Return dx in the shape of dy: zero where the forward pass dropped."""

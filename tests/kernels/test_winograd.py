@@ -1,0 +1,183 @@
+"""Winograd's algorithm: the transforms, every pass against the definition, its rounding, its refusals."""
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_cases import DTYPES, Case, arrays_of, check, conv_arguments, module
+from test_adjoint import check_convolution
+from test_kernel_arrays import every_other, reversed_view
+
+from tinycnn.kernels import im2col, naive, winograd
+from tinycnn.kernels.transforms import matrices
+
+FUNCTIONS = ["conv2d", "conv2d_grad_input", "conv2d_grad_kernel"]
+SIZES = [(m, r) for r, ms in winograd.TILES.items() for m in ms]
+
+
+@pytest.mark.parametrize(("m", "r"), SIZES)
+def test_the_matrices_compute_a_convolution(m, r):
+    """A^T [(G w) * (B^T x)] is the correlation of x and w, for any numbers."""
+    at, g, bt = matrices(m, r)
+    rng = np.random.default_rng(m * r)
+    x, w = rng.integers(-9, 9, m + r - 1), rng.integers(-9, 9, r)
+    expected = [w @ x[i : i + r] for i in range(m)]
+    np.testing.assert_allclose(at @ ((g @ w) * (bt @ x)), expected, atol=1e-11)
+
+
+def test_the_matrices_of_f23_are_the_published_ones():
+    """Lavin & Gray, equation 6, but for signs that cancel."""
+    at, g, bt = matrices(2, 3)
+    np.testing.assert_array_equal(at, [[1, 1, 1, 0], [0, 1, -1, 1]])
+    np.testing.assert_array_equal(np.abs(g), [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5], [0, 0, 1]])
+    np.testing.assert_array_equal(np.abs(bt), [[1, 0, 1, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 1, 0, 1]])
+
+
+def test_the_tile_with_the_fewest_multiplications_is_taken():
+    """For the documented network: 24 = 6 * 4, 10 = 2 * 5, 11 = 3 * 4 - 1."""
+    assert winograd.tile_size(3, 24, 24) == 4
+    assert winograd.tile_size(2, 10, 10) == 5
+    assert winograd.tile_size(2, 11, 11) == 4
+    assert winograd.tile_size(3, 2, 1) == 2
+
+
+@st.composite
+def cases(draw):
+    """Square filters of 2 or 3; all other sizes differ where they can."""
+    batch, channels, filters = draw(st.lists(st.integers(1, 5), min_size=3, max_size=3, unique=True))
+    r = draw(st.sampled_from((2, 3)))
+    pads = st.integers(0, 3)
+    padding = draw(st.tuples(st.tuples(pads, pads), st.tuples(pads, pads)))
+    height, width = (
+        max(1, r - sum(p)) + extra
+        for p, extra in zip(padding, draw(st.tuples(st.integers(0, 7), st.integers(0, 7))), strict=True)
+    )
+    return Case(batch, (height, width + (height == width)), channels, filters, (r, r), padding=padding)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(deadline=None, max_examples=60)
+@given(case=cases())
+def test_agrees_with_the_definition(dtype, case):
+    for function, arguments in conv_arguments(case, dtype).items():
+        check(
+            function,
+            getattr(winograd, function)(**arguments),
+            getattr(naive, function)(**arguments),
+            arguments,
+        )
+
+
+LARGER = [
+    Case(batch, (out + r - 1, out + 3), channels, filters, (r, r), padding=padding)
+    for batch, out, channels, filters, r, padding in [
+        (1, 1, 1, 3, 3, ((0, 0), (0, 0))),
+        (2, 7, 3, 17, 3, ((1, 0), (0, 1))),
+        (5, 11, 17, 33, 3, ((0, 0), (2, 1))),
+        (2, 1, 33, 17, 2, ((0, 0), (0, 0))),
+        (5, 7, 17, 3, 2, ((0, 1), (1, 0))),
+        (1, 11, 33, 1, 2, ((1, 1), (1, 1))),
+        (37, 5, 2, 70, 2, ((0, 0), (0, 0))),
+    ]
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", LARGER, ids=str)
+def test_remainders_everywhere(case, dtype):
+    """Channels of 1, 3, 17 and 33, outputs of 1, 7 and 11: tiles, blocks and vectors that do not fit."""
+    for function, arguments in conv_arguments(case, dtype).items():
+        wide = {k: v.astype(np.float64) if isinstance(v, np.ndarray) else v for k, v in arguments.items()}
+        expected = getattr(im2col, function)(**wide)
+        check(function, getattr(winograd, function)(**arguments), expected, arguments)
+
+
+@settings(deadline=None, max_examples=30)
+@given(case=cases())
+def test_the_adjoint_identity(case):
+    check_convolution("winograd", case)
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "r", "filters"), [(26, 32, 3, 64), (12, 64, 2, 128), (11, 128, 2, 256)]
+)
+def test_rounding_on_the_documented_network(size, channels, r, filters):
+    """At most 5e-6 rms, relative to the result, in float32; four images."""
+    case = Case(4, (size, size), channels, filters, (r, r))
+    for function, arguments in conv_arguments(case, np.float32).items():
+        wide = {k: v.astype(np.float64) if isinstance(v, np.ndarray) else v for k, v in arguments.items()}
+        expected = getattr(im2col, function)(**wide)
+        error = getattr(winograd, function)(**arguments) - expected
+        assert np.sqrt(np.mean(error**2) / np.mean(expected**2)) < 5e-6, function
+
+
+CASE = Case(2, (6, 7), 3, 4, (3, 3), padding=((1, 0), (0, 2)))
+
+
+@pytest.mark.parametrize("layout", [np.asfortranarray, every_other, reversed_view])
+def test_any_layout(layout):
+    for function, arguments in conv_arguments(CASE, np.float64).items():
+        views = arguments | {name: layout(a) for name, a in arrays_of(arguments).items()}
+        check(
+            function, getattr(winograd, function)(**views), getattr(naive, function)(**arguments), arguments
+        )
+
+
+def test_results_are_new_and_inputs_stay_as_they_are():
+    for function, arguments in conv_arguments(CASE, np.float32).items():
+        before = {name: a.copy() for name, a in arrays_of(arguments).items()}
+        result = getattr(winograd, function)(**arguments)
+        assert result.flags.writeable
+        assert result.flags.c_contiguous
+        again = getattr(winograd, function)(**conv_arguments(CASE, np.float32, seed=1)[function])
+        assert (result != again).any()
+        for name, a in before.items():
+            np.testing.assert_array_equal(arguments[name], a)
+            assert not np.shares_memory(result, arguments[name])
+
+
+def test_a_batch_of_no_images():
+    for function, arguments in conv_arguments(CASE._replace(batch=0), np.float32).items():
+        check(
+            function,
+            getattr(winograd, function)(**arguments),
+            getattr(naive, function)(**arguments),
+            arguments,
+        )
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_number_of_threads_changes_no_bit(function):
+    arguments = conv_arguments(CASE._replace(batch=37), np.float32)[function]
+    usual, threads = getattr(winograd, function)(**arguments), numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        alone = getattr(winograd, function)(**arguments)
+    finally:
+        numba.set_num_threads(threads)
+    np.testing.assert_array_equal(usual, alone)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kernel": (3, 2)}, "expected a square filter of 2 or 3, received 3x2"),
+        ({"kernel": (4, 4)}, "expected a square filter of 2 or 3, received 4x4"),
+        ({"kernel": (1, 1)}, "expected a square filter of 2 or 3, received 1x1"),
+        ({"strides": (1, 2)}, r"expected strides of 1, received \(1, 2\)"),
+        ({"dilation": (2, 1)}, r"expected dilation of 1, received \(2, 1\)"),
+    ],
+)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_what_it_cannot_compute_is_refused(function, change, message):
+    """An explicit request is obeyed or refused with a reason, never replaced."""
+    arguments = conv_arguments(CASE._replace(**change), np.float32)[function]
+    with pytest.raises(ValueError, match=f"^algorithm 'winograd': {message}"):
+        getattr(winograd, function)(**arguments)
+
+
+def test_the_pools_are_those_of_direct():
+    """There is nothing to save in a pool."""
+    for name in ("maxpool2d", "maxpool2d_grad_input", "averagepool2d", "averagepool2d_grad_input"):
+        assert getattr(winograd, name) is getattr(module("direct"), name)
