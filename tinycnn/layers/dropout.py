@@ -8,6 +8,7 @@ Srivastava et al., "Dropout: a simple way to prevent neural networks from overfi
 inverted form: nothing is left to do at inference.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ class Dropout(Layer):
     Parameters
     ----------
     rate : float
-        Probability that a value is dropped, in [0, 1).
+        Probability that a value is dropped, in [0, 1), to 1 / 65536.
     seed : int, optional
         With `step` it determines the mask. None draws one from the `rng` of `build`.
     name : str, optional
@@ -58,10 +59,11 @@ class Dropout(Layer):
 
     def draw_mask(self, shape: Shape) -> np.ndarray:
         """Return what the next training forward multiplies with, 0 or 1 / (1 - rate), and go on a step."""
-        # float32 numbers for every dtype, so that a float64 network drops the same values
-        numbers = generator(self._key, "dropout", self.step).random(shape, np.float32)
+        # 16 random bits a value are enough for a rate to 1 / 65536, whatever the dtype of the network
+        numbers = generator(self._key, "dropout", self.step).bytes(2 * math.prod(shape))
         self.step += 1
-        return (numbers >= self.rate) * self.dtype.type(1 / (1 - self.rate))
+        kept = np.frombuffer(numbers, "<u2").reshape(shape) >= round(self.rate * 2**16)
+        return kept * self.dtype.type(1 / (1 - self.rate))
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Return dx in the shape of dy: zero where the forward pass dropped."""
