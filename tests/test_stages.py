@@ -101,12 +101,12 @@ def test_the_gradients_of_a_network_of_stages():
 def test_a_request_is_obeyed(monkeypatch, algorithm):
     """By name in the layer, around it, or for the process: then the layers run one by one."""
     x, _ = data()
-    stage = network(True, algorithm=algorithm).stages[0]
+    stage = network(True, algorithm=algorithm).stages[0]  # its pool is not asked for by name
     used = []
     find = kernels.find
     monkeypatch.setattr(kernels, "find", lambda *a: used.append(kernels.select(*a)) or find(*a))
     stage.backward(stage.forward(x, training=True))
-    assert used[0] == used[2] == used[3] == algorithm or algorithm in used
+    assert used == [algorithm, "direct", "direct", algorithm, algorithm]
     used.clear()
     with kernels.use_algorithm(algorithm):
         other = network(True).stages[0]
@@ -121,6 +121,17 @@ def test_a_stage_needs_a_training_forward():
     y = stage.forward(x)
     with pytest.raises(ValueError, match="before backward"):
         stage.backward(y)
+
+
+def test_a_layer_that_is_added_after_compile_runs_too():
+    """Also when it joins the layer before it."""
+    model = Sequential([Conv2D(3, 2, activation="relu")], seed=0)
+    model.compile()
+    assert list(model.stages) == model.layers
+    for layer in (MaxPooling2D(2), Flatten(), Dense(4, activation="softmax")):
+        model.add(layer)
+    assert [type(stage).__name__ for stage in model.stages] == ["ConvPoolStage", "Flatten", "Dense"]
+    assert model.predict(np.ones((2, 5, 6, 1), np.float32)).shape == (2, 4)
 
 
 def test_a_copy_has_stages_of_its_own():

@@ -18,7 +18,7 @@ def test_one_thread_inside_and_as_before_after():
     """Also after an error."""
     before = blas_threads()
     with quiet_blas():
-        assert blas_threads() <= {1}
+        assert blas_threads() == {1}
     assert blas_threads() == before
     with pytest.raises(KeyError), quiet_blas():
         raise KeyError
@@ -39,5 +39,5 @@ def test_training_limits_it_unless_blas_convolves(algorithm):
     look = Look()
     x = np.random.default_rng(0).random((4, 5, 6, 1), np.float32)
     model.fit(x, np.array([0, 1, 1, 0]), callbacks=[look], verbose=0)
-    assert look.threads == (before if algorithm == "im2col" else {1} & look.threads)
+    assert look.threads == (before if algorithm == "im2col" else {1})
     assert blas_threads() == before

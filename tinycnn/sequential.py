@@ -75,6 +75,7 @@ class Sequential(Network):
         self.epochs_trained = self.steps_trained = 0
         self.history = History()
         self.stop_training = False
+        self._fuse = False
         self._stages: list[Runnable] | None = None
 
     def compile(
@@ -103,12 +104,21 @@ class Sequential(Network):
         self.metrics = {name: get_metric(name) for name in metrics}
         self.loss = losses.get(loss)
         self.optimizer = optimizers.get(optimizer)
-        self._stages = group(self.layers) if checks.flag("fuse", fuse) else None
+        self._fuse, self._stages = checks.flag("fuse", fuse), None
+
+    def add(self, layer: Layer) -> None:
+        """See `Network.add`."""
+        super().add(layer)
+        self._stages = None  # it may run together with what was the last
 
     @property
     def stages(self) -> Sequence[Runnable]:
         """What runs, one after the other: layers, and once compiled, stages of several."""
-        return self.layers if self._stages is None else self._stages
+        if not self._fuse:
+            return self.layers
+        if self._stages is None:
+            self._stages = group(self.layers)
+        return self._stages
 
     def train_step(self, x: np.ndarray, y: np.ndarray) -> list[float]:
         """Take one step of the optimizer; return the loss and the metrics before it."""

@@ -77,7 +77,7 @@ def conv2d_grad_kernel(
         lanes,
         padding[0][0],
         padding[1][0],
-        *pool_size,
+        pool_size[1],
         *pool_strides,
     )
     dw = parts.sum(axis=0)[:, :, : KW * C].reshape(F, KH, KW, C)
@@ -86,7 +86,7 @@ def conv2d_grad_kernel(
 
 @jit(parallel=True)
 def _grad_kernel(
-    x, dp, argmax, parts, image, values, places, counts, images, HP, WP, KW, lanes, PT, PL, QH, QW, SH, SW
+    x, dp, argmax, parts, image, values, places, counts, images, HP, WP, KW, lanes, PT, PL, QW, SH, SW
 ):
     N, _, _, C = x.shape
     P, F, KH, row = parts.shape
