@@ -7,7 +7,7 @@ import pytest
 
 from tinycnn import Sequential, gradcheck, kernels, mnist_cnn
 from tinycnn.layers import AveragePooling2D, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
-from tinycnn.stages import ConvPoolStage, group
+from tinycnn.stages import ConvPoolStage, ConvStage, group
 
 
 def network(fuse, dtype="float64", algorithm="auto", **conv):
@@ -35,12 +35,14 @@ def data(dtype="float64"):
     return rng.standard_normal((6, 11, 13, 3)).astype(dtype), rng.integers(0, 5, 6)
 
 
-def test_the_documented_network_has_two_stages():
+def test_the_documented_network_has_four_stages():
     model = mnist_cnn(seed=0)
     assert model.stages is model.layers
     model.compile()
-    assert [repr(stage) for stage in model.stages if isinstance(stage, ConvPoolStage)] == [
+    assert [repr(stage) for stage in model.stages if isinstance(stage, ConvStage)] == [
+        "ConvStage(conv2d_1)",
         "ConvPoolStage(conv2d_2, max_pooling2d_1, dropout_1)",
+        "ConvStage(conv2d_3)",
         "ConvPoolStage(conv2d_4, max_pooling2d_2, dropout_2)",
     ]
     assert len(model.stages) == 8
@@ -63,7 +65,9 @@ def test_the_documented_network_has_two_stages():
 )
 def test_what_is_not_joined(layers):
     """A stage is only what it computes exactly; the other layers run alone."""
-    assert group(layers) == layers
+    stages = group(layers)
+    assert not any(isinstance(stage, ConvPoolStage) for stage in stages)
+    assert [layer for stage in stages for layer in getattr(stage, "layers", [stage])] == layers
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
@@ -103,8 +107,8 @@ def test_a_request_is_obeyed(monkeypatch, algorithm):
     x, _ = data()
     stage = network(True, algorithm=algorithm).stages[0]  # its pool is not asked for by name
     used = []
-    find = kernels.find
-    monkeypatch.setattr(kernels, "find", lambda *a: used.append(kernels.select(*a)) or find(*a))
+    module = kernels.module
+    monkeypatch.setattr(kernels, "module", lambda name: used.append(name) or module(name))
     stage.backward(stage.forward(x, training=True))
     assert used == [algorithm, "direct", "direct", algorithm, algorithm]
     used.clear()
@@ -127,7 +131,7 @@ def test_a_layer_that_is_added_after_compile_runs_too():
     """Also when it joins the layer before it."""
     model = Sequential([Conv2D(3, 2, activation="relu")], seed=0)
     model.compile()
-    assert list(model.stages) == model.layers
+    assert [type(stage).__name__ for stage in model.stages] == ["ConvStage"]
     for layer in (MaxPooling2D(2), Flatten(), Dense(4, activation="softmax")):
         model.add(layer)
     assert [type(stage).__name__ for stage in model.stages] == ["ConvPoolStage", "Flatten", "Dense"]

@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up. A module may import from its own floor and from those below.
 FLOORS = [
-    {"checks", "config", "files", "randomness", "threads"},
+    {"checks", "config", "files", "randomness"},
     {"activations", "initializers", "kernels"},
     {"layers", "losses", "metrics", "optimizers", "saving"},
     {"network", "sequential", "snapshots", "stages", "summary", "training"},
@@ -22,12 +22,26 @@ FLOORS = [
     {"__init__"},
 ]
 # The optional or slow ones, each with the only places that may import it.
-COMPILED = ("direct", "jit", "microkernel", "pooled", "pooling", "simd", "sparse", "transforms", "winograd")
+COMPILED = (
+    *(
+        "adam",
+        "dense",
+        "direct",
+        "epilogue",
+        "jit",
+        "microkernel",
+        "pooled",
+        "pooling",
+        "random",
+        "simd",
+        "sparse",
+    ),
+    *("transforms", "winograd"),
+)
 GUARDED = {
     "h5py": {"saving/hdf5.py"},
     "matplotlib": {"inspection/plots.py"},
     "numba": {f"kernels/{name}.py" for name in COMPILED},
-    "threadpoolctl": {"threads.py"},
     "tqdm": {"training/progress.py"},
 }
 

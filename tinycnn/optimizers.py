@@ -17,7 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import checks, config
+from tinycnn import checks, config, kernels
+
+# Of fewer parameters NumPy's temporaries stay in the cache, and Numba need not be loaded.
+SMALLEST_KERNEL = 2**15
 
 
 class Optimizer(ABC):
@@ -241,6 +244,9 @@ class Adam(Optimizer):
         m, v = slots["momentum"], slots["velocity"]
         t = self.iterations
         rate = self.learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+        if p.size >= SMALLEST_KERNEL and not self.amsgrad:
+            kernels.module("adam").update(p, g, m, v, rate, self.beta_1, self.beta_2, self.epsilon)
+            return
         m += (1 - self.beta_1) * (g - m)
         v += (1 - self.beta_2) * (g * g - v)
         if self.amsgrad:

@@ -35,9 +35,13 @@ def generator(seed: int, purpose: str, *indices: int) -> np.random.Generator:
     numpy.random.Generator
         The same for the same arguments, on every machine; independent of every other.
     """
+    return np.random.Generator(np.random.Philox(key=philox_key(seed, purpose, *indices)))
+
+
+def philox_key(seed: int, purpose: str, *indices: int) -> np.ndarray:
+    """Return the two numbers that `generator` begins from: `kernels.random` draws the same from them."""
     name = repr((int(seed), str(purpose), *map(int, indices)))
-    key = np.frombuffer(hashlib.sha256(name.encode()).digest()[:16], dtype="<u8").astype(np.uint64)
-    return np.random.Generator(np.random.Philox(key=key))
+    return np.frombuffer(hashlib.sha256(name.encode()).digest()[:16], dtype="<u8").astype(np.uint64)
 
 
 def resolve_seed(seed: Any) -> int:

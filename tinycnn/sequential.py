@@ -13,17 +13,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
-from tinycnn import checks, kernels, losses, optimizers, saving, snapshots
-from tinycnn.layers import Conv2D, Dropout, Layer
+from tinycnn import checks, losses, optimizers, saving, snapshots
+from tinycnn.layers import Dropout, Layer
 from tinycnn.metrics import Metric
 from tinycnn.metrics import get as get_metric
 from tinycnn.network import Network
 from tinycnn.stages import Runnable, group
-from tinycnn.threads import quiet_blas
 from tinycnn.training import Callback, History, loop
 
 
@@ -126,10 +124,19 @@ class Sequential(Network):
         self._set_step(self.steps_trained)
         y_pred = self.forward(x, training=True)
         figures = [self.loss(y, y_pred), *(metric(y, y_pred) for metric in self.metrics.values())]
-        self.backward(self.loss.gradient(y, y_pred))
+        self._assign_gradients(self.loss.gradient(y, y_pred))
         optimizer.step(self.parameters, self.gradients, self.trainable_spans())
         self.steps_trained += 1
         return figures
+
+    def _assign_gradients(self, dy: np.ndarray) -> None:
+        """Assign `gradients` as `backward` does, for a step: no dx of the images, and memory given back."""
+        for stage in reversed(self.stages[1:]):
+            dy = stage.backward(dy)
+            stage.forget()
+        for stage in self.stages[:1]:
+            stage.backward_params(dy)
+            stage.forget()
 
     def _set_step(self, step: int) -> None:
         """Name the dropout masks of the next training forward."""
@@ -207,14 +214,12 @@ class Sequential(Network):
         data = self._data(x, y)
         kept = None if validation_data is None else self._data(*validation_data)
         checks.flag("shuffle", shuffle)
-        with self._threads():
-            return loop.fit(self, data, batch_size, epochs, kept, fraction, shuffle, callbacks, verbose)
+        return loop.fit(self, data, batch_size, epochs, kept, fraction, shuffle, callbacks, verbose)
 
     def train_on_batch(self, x: np.ndarray, y: np.ndarray) -> float | list[float]:
         """Take one step; return the loss, or [loss, metric, ...] when there are metrics."""
         self._compiled()
-        with self._threads():
-            figures = self.train_step(*self._data(x, y))
+        figures = self.train_step(*self._data(x, y))
         return figures if self.metrics else figures[0]
 
     def evaluate(
@@ -222,8 +227,7 @@ class Sequential(Network):
     ) -> float | list[float] | dict[str, float]:
         """Return the mean loss, or [loss, metric, ...] when there are metrics, or both by name."""
         self._compiled()
-        with self._threads():
-            figures = loop.evaluate(self, self._data(x, y), checks.whole("batch_size", batch_size, 1))
+        figures = loop.evaluate(self, self._data(x, y), checks.whole("batch_size", batch_size, 1))
         if return_dict:
             return figures
         return list(figures.values()) if self.metrics else figures["loss"]
@@ -232,14 +236,7 @@ class Sequential(Network):
         """Return the outputs for images (N, H, W, C), computed batch by batch."""
         x = self._images(x)
         starts = range(0, max(len(x), 1), checks.whole("batch_size", batch_size, 1))
-        with self._threads():
-            return np.concatenate([self.forward(x[start : start + batch_size]) for start in starts])
-
-    def _threads(self) -> AbstractContextManager[None]:
-        """Return what keeps BLAS out of the kernels' way, unless BLAS is what the convolutions run on."""
-        convolutions = [layer for layer in self.layers if isinstance(layer, Conv2D)]
-        on_blas = any(kernels.requested_now(layer.algorithm) == "im2col" for layer in convolutions)
-        return nullcontext() if on_blas or not convolutions else quiet_blas()
+        return np.concatenate([self.forward(x[start : start + batch_size]) for start in starts])
 
     def _compiled(self) -> optimizers.Optimizer:
         if self.optimizer is None:

@@ -1,13 +1,14 @@
-"""Layers that run together: convolution, ReLU, max-pool and dropout as one stage.
+"""Layers that run together: a convolution with its ReLU, and the max-pool and dropout after it, as one stage.
 
 ::
 
     layers -> group -> stages, each with forward and backward like a layer
-    x -> conv + bias -> max-pool -> ReLU -> dropout -> y            dy -> what is not zero -> kernel, bias, dx
+    x -> conv -> max-pool -> bias, ReLU -> dropout -> y    dy, winner -> lists of non-zeros -> grads, dx
 
-Two things are saved. A ReLU may as well come after the maximum as before it, on a quarter of the numbers.
-And the gradient that comes back through dropout, ReLU and pool is mostly zero, so the backward pass of the
-convolution runs over what is left (`kernels.pooled`).
+Three things are saved. What follows the convolution is done while its sums are in the cache
+(`kernels.epilogue`), and the map before the pool is never written. The ReLU comes after the maximum, on a
+quarter of the numbers. And the gradient that comes back through dropout, ReLU and pool is mostly zero, so the
+backward pass of the convolution runs over what is left (`kernels.pooled`).
 
 A stage owns no parameters: it writes into its layers' `grads`, draws its layers' dropout masks, and computes
 the same as they would one by one, but for rounding. It steps aside, and lets them, where an algorithm was
@@ -16,7 +17,6 @@ asked for by name.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -24,16 +24,19 @@ import numpy as np
 
 from tinycnn import kernels
 from tinycnn.layers import Conv2D, Dropout, Layer, MaxPooling2D
+from tinycnn.randomness import philox_key
 
 
 class Runnable(Protocol):
-    """What a network runs: a layer, or a stage."""
+    """What a network runs: a layer, or a stage. See `Layer` for the contract."""
 
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        """Return y."""
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray: ...
 
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        """Assign the gradients and return dx."""
+    def backward(self, dy: np.ndarray) -> np.ndarray: ...
+
+    def backward_params(self, dy: np.ndarray) -> None: ...
+
+    def forget(self) -> None: ...
 
 
 def group(layers: Sequence[Layer]) -> list[Runnable]:
@@ -42,22 +45,93 @@ def group(layers: Sequence[Layer]) -> list[Runnable]:
     rest = list(layers)
     while rest:
         conv, pool, dropout = [*rest[:3], None, None][:3]
-        if isinstance(conv, Conv2D) and isinstance(pool, MaxPooling2D) and _fits(conv, pool):
+        if not isinstance(conv, Conv2D) or conv.activation != "relu":
+            stages.append(rest.pop(0))
+        elif isinstance(pool, MaxPooling2D) and _fits(conv, pool):
             joined = dropout if isinstance(dropout, Dropout) else None
             stages.append(ConvPoolStage(conv, pool, joined))
             rest = rest[2 if joined is None else 3 :]
         else:
-            stages.append(rest.pop(0))
+            stages.append(ConvStage(conv))
+            rest.pop(0)
     return stages
 
 
 def _fits(conv: Conv2D, pool: MaxPooling2D) -> bool:
-    """Return whether the two can be one: what follows a ReLU, without strides, dilation or a padded pool."""
-    plain = conv.strides == conv.dilation_rate == (1, 1) and pool.padding == "valid"
-    return plain and conv.activation == "relu"
+    """Return whether the two can be one: without strides, dilation or a padded pool."""
+    return conv.strides == conv.dilation_rate == (1, 1) and pool.padding == "valid"
 
 
-class ConvPoolStage:
+class ConvStage:
+    """A Conv2D with ReLU, whose gradients of the ReLU and of the bias are one pass.
+
+    Parameters
+    ----------
+    conv : Conv2D
+        Built when the stage runs.
+    """
+
+    def __init__(self, conv: Conv2D) -> None:
+        self.conv = conv
+        self.layers: list[Layer] = [conv]
+        self._kept: Any = None
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        """Return the output of the last layer."""
+        self._kept = None
+        if not self._is_automatic():
+            for layer in self.layers:
+                x = layer.forward(x, training)
+            return x
+        return self._forward(x, training)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        """Assign the gradients of the convolution and return dx."""
+        if self._kept is None:
+            for layer in reversed(self.layers):
+                dy = layer.backward(dy)
+            return dy
+        return self._grad_input(self._assign(dy))
+
+    def backward_params(self, dy: np.ndarray) -> None:
+        """See `Layer.backward_params`."""
+        if self._kept is None:
+            self.backward(dy)
+        else:
+            self._assign(dy)
+
+    def forget(self) -> None:
+        """See `Layer.forget`."""
+        self._kept = None
+        for layer in self.layers:
+            layer.forget()
+
+    def _forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+        y = self.conv.forward(x)
+        if training:
+            self._kept = x, y
+        return y
+
+    def _assign(self, dy: np.ndarray) -> np.ndarray:
+        """Assign the gradients and return what `_grad_input` needs."""
+        x, y = self._kept
+        dz, db = kernels.module("epilogue").relu_gradient(y, dy)
+        self.conv.assign_grads(self.conv.grad_kernel(x, dz), db)
+        return dz
+
+    def _grad_input(self, dz: np.ndarray) -> np.ndarray:
+        return self.conv.grad_input(dz)
+
+    def _is_automatic(self) -> bool:
+        """Return whether no algorithm was asked for: neither by a layer, nor around, nor by the process."""
+        asked = [layer.algorithm for layer in self.layers if isinstance(layer, Conv2D | MaxPooling2D)]
+        return all(kernels.requested_now(algorithm) == "auto" for algorithm in asked)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(str(layer.name) for layer in self.layers)})"
+
+
+class ConvPoolStage(ConvStage):
     """A Conv2D with ReLU, a MaxPooling2D and perhaps a Dropout, as one.
 
     Parameters
@@ -67,51 +141,39 @@ class ConvPoolStage:
     """
 
     def __init__(self, conv: Conv2D, pool: MaxPooling2D, dropout: Dropout | None) -> None:
-        self.conv, self.pool, self.dropout = conv, pool, dropout
-        self.layers: list[Layer] = [conv, pool, *([] if dropout is None else [dropout])]
-        self._kept: Any = None
+        super().__init__(conv)
+        self.pool, self.dropout = pool, dropout
+        self.layers = [conv, pool, *([] if dropout is None else [dropout])]
 
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        """Return the output of the last layer."""
-        if not self._is_automatic():
-            self._kept = None
-            for layer in self.layers:
-                x = layer.forward(x, training)
-            return x
-        z = self.conv.convolve(x)
-        y, argmax = kernels.find("maxpool2d", self.pool.algorithm)(z, self.pool.pool_size, self.pool.strides)
-        np.maximum(y, 0, out=y)
-        if not training:
-            return y
-        slope = y > 0
-        if self.dropout is not None:
-            mask = self.dropout.draw_mask(y.shape)
-            y *= mask
-            slope = slope * mask
-        self._kept = x, argmax, slope
+    def _forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+        name, dropped, scale = (0, "none", 0), 0, 1.0
+        if self.dropout is not None and training:
+            name, dropped, scale = self.dropout.next_mask()
+        pool = self.pool.pool_size, self.pool.strides, philox_key(*name), dropped, scale
+        if (algorithm := self.conv.select("conv2d")) == "winograd":
+            self.conv.check_input(x)
+            kernel, bias = self.conv.params["kernel"], self.conv.params.get("bias")
+            y, winner = kernels.module(algorithm).conv2d_pool(x, kernel, bias, self.conv.pads(), *pool)
+        else:
+            y, winner = kernels.module("epilogue").pool(self.conv.forward(x), *pool)
+        if training:
+            self._kept = x, winner, scale
         return y
 
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        """Assign the gradients of the convolution and return dx."""
-        if self._kept is None:
-            for layer in reversed(self.layers):
-                dy = layer.backward(dy)
-            return dy
-        x, argmax, slope = self._kept
-        dp = dy * slope  # (N, PH, PW, F), where the ReLU is on and the dropout let it pass
-        pooled = importlib.import_module("tinycnn.kernels.pooled")
-        conv = self.conv
-        kernel, geometry = conv.params["kernel"], (conv.pads(), self.pool.pool_size, self.pool.strides)
-        conv.grads["kernel"][...] = pooled.conv2d_grad_kernel(x, dp, argmax, kernel.shape, *geometry)
-        if conv.use_bias:
-            dp.sum(axis=(0, 1, 2), out=conv.grads["bias"])
-        return pooled.conv2d_grad_input(dp, argmax, kernel, x.shape, *geometry)
+    def _assign(self, dy: np.ndarray) -> np.ndarray:
+        x, winner, scale = self._kept
+        kernel, geometry = self.conv.params["kernel"], self._geometry()
+        dw, db = kernels.module("pooled").conv2d_grad_kernel(x, dy, winner, kernel.shape, *geometry, scale)
+        self.conv.assign_grads(dw, db)
+        return dy
 
-    def _is_automatic(self) -> bool:
-        """Return whether no algorithm was asked for: neither by a layer, nor around, nor by the process."""
-        return (
-            kernels.requested_now(self.conv.algorithm) == kernels.requested_now(self.pool.algorithm) == "auto"
+    def _grad_input(self, dy: np.ndarray) -> np.ndarray:
+        x, winner, scale = self._kept
+        kernel, geometry = self.conv.params["kernel"], self._geometry()
+        dx: np.ndarray = kernels.module("pooled").conv2d_grad_input(
+            dy, winner, kernel, x.shape, *geometry, scale
         )
+        return dx
 
-    def __repr__(self) -> str:
-        return f"ConvPoolStage({', '.join(str(layer.name) for layer in self.layers)})"
+    def _geometry(self) -> tuple[Any, ...]:
+        return self.conv.pads(), self.pool.pool_size, self.pool.strides

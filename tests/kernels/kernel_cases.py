@@ -51,7 +51,10 @@ def every_other_algorithm():
 
 
 def conv_arguments(case, dtype, seed=0):
-    """Arguments of the three functions of a convolution, drawn from a normal distribution."""
+    """Arguments of the three functions of a convolution, drawn from a normal distribution.
+
+    Every other height has a ReLU.
+    """
     rng = np.random.default_rng(seed)
     x_shape = (case.batch, *case.size, case.channels)
     w_shape = (*case.kernel, case.channels, case.filters)
@@ -59,7 +62,7 @@ def conv_arguments(case, dtype, seed=0):
     x, w, b, dy = (rng.standard_normal(shape).astype(dtype) for shape in shapes)
     how = {"strides": case.strides, "padding": case.padding, "dilation": case.dilation}
     return {
-        "conv2d": {"x": x, "w": w, "b": b, **how},
+        "conv2d": {"x": x, "w": w, "b": b, **how, "relu": case.size[0] % 2 == 0},
         "conv2d_grad_input": {"dy": dy, "w": w, "x_shape": x_shape, **how},
         "conv2d_grad_kernel": {"x": x, "dy": dy, "w_shape": w_shape, **how},
     }

@@ -29,10 +29,11 @@ def both_axes(size, kernel, strides, padding, dilation=(1, 1)):
     return [meets(*axis) for axis in zip(size, kernel, strides, padding, dilation, strict=True)]
 
 
-def conv2d(x, w, b=None, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1)):
+def conv2d(x, w, b=None, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1), relu=False):
     rows, columns = both_axes(x.shape[1:3], w.shape[:2], strides, padding, dilation)
     y = np.einsum("nhwc,akh,blw,klcf->nabf", x, rows, columns, w, optimize=True)
-    return y if b is None else y + b
+    y = y if b is None else y + b
+    return np.maximum(y, 0) if relu else y
 
 
 def conv2d_grad_input(dy, w, x_shape, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1)):

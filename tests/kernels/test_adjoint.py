@@ -24,7 +24,7 @@ def results(algorithm, arguments):
 
 def check_convolution(algorithm, case):
     arguments = conv_arguments(case, np.float64)
-    arguments["conv2d"]["b"] = None
+    arguments["conv2d"].update(b=None, relu=False)
     x, w, dy = (arguments["conv2d"]["x"], arguments["conv2d"]["w"], arguments["conv2d_grad_input"]["dy"])
     got = results(algorithm, arguments)
     assert_same_product(got["conv2d"], dy, x, got["conv2d_grad_input"])

@@ -10,6 +10,7 @@ from tinycnn.kernels import im2col, pooled
 from tinycnn.kernels.simd import VECTOR_BYTES
 from tinycnn.kernels.sparse import add_rows
 
+SCALE = 1 / 0.7  # of a dropout
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
 CASES = [  # N, H, W, C, F, KH, KW, padding, pool size, pool strides
     (1, 3, 4, 1, 3, 2, 2, ((0, 0), (0, 0)), (2, 2), (2, 2)),
@@ -23,23 +24,24 @@ CASES = [  # N, H, W, C, F, KH, KW, padding, pool size, pool strides
 
 
 def example(case, dtype, kept=0.6, seed=0):
-    """Return x, w, dp and argmax, and what the dense gradients are in float64."""
+    """Return x, w, dy and winner, and what the dense gradients of w, b and x are in float64."""
     N, H, W, C, F, KH, KW, padding, size, strides = case
     rng = np.random.default_rng(seed)
     x, w = rng.standard_normal((N, H, W, C)), rng.standard_normal((KH, KW, C, F))
     y = im2col.conv2d(x, w, None, (1, 1), padding)
     p, argmax = im2col.maxpool2d(y, size, strides)
-    dp = rng.standard_normal(p.shape) * (rng.random(p.shape) < kept)
-    dy = im2col.maxpool2d_grad_input(dp, argmax, y.shape, size, strides)
-    dw = im2col.conv2d_grad_kernel(x, dy, w.shape, (1, 1), padding)
-    dx = im2col.conv2d_grad_input(dy, w, x.shape, (1, 1), padding)
-    return [a.astype(dtype) for a in (x, w, dp)], argmax, dw, dx
+    dy, reached = rng.standard_normal(p.shape), rng.random(p.shape) < kept
+    dz = im2col.maxpool2d_grad_input(SCALE * dy * reached, argmax, y.shape, size, strides)
+    dw = im2col.conv2d_grad_kernel(x, dz, w.shape, (1, 1), padding)
+    dx = im2col.conv2d_grad_input(dz, w, x.shape, (1, 1), padding)
+    winner = np.where(reached, argmax, size[0] * size[1]).astype(np.uint8)
+    return [a.astype(dtype) for a in (x, w, dy)], winner, dw, dz.sum(axis=(0, 1, 2)), dx
 
 
-def compute(case, x, w, dp, argmax):
+def compute(case, x, w, dy, winner):
     geometry = case[7:]
-    dw = pooled.conv2d_grad_kernel(x, dp, argmax, w.shape, *geometry)
-    return dw, pooled.conv2d_grad_input(dp, argmax, w, x.shape, *geometry)
+    dw, db = pooled.conv2d_grad_kernel(x, dy, winner, w.shape, *geometry, SCALE)
+    return dw, db, pooled.conv2d_grad_input(dy, winner, w, x.shape, *geometry, SCALE)
 
 
 def assert_close(result, expected, dtype):
@@ -55,10 +57,9 @@ def assert_close(result, expected, dtype):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_agrees_with_the_dense_gradients(case, dtype, kept):
     """From nothing to everything that a pool can leave; every remainder of vectors and of rows."""
-    (x, w, dp), argmax, dw, dx = example(case, dtype, kept)
-    ours_w, ours_x = compute(case, x, w, dp, argmax)
-    assert_close(ours_w, dw, dtype)
-    assert_close(ours_x, dx, dtype)
+    (x, w, dy), winner, *expected = example(case, dtype, kept)
+    for ours, theirs in zip(compute(case, x, w, dy, winner), expected, strict=True):
+        assert_close(ours, theirs, dtype)
 
 
 @settings(deadline=None, max_examples=40)
@@ -74,19 +75,18 @@ def test_any_shape(sizes, kernel, pool, strides, extra, pads):
     (N, C, F), padding = sizes, (pads[:2], pads[2:])
     H, W = (k + q - 1 + e for k, q, e in zip(kernel, pool, extra, strict=True))
     case = (N, H, W, C, F, *kernel, padding, pool, strides)
-    (x, w, dp), argmax, dw, dx = example(case, np.float64)
-    ours_w, ours_x = compute(case, x, w, dp, argmax)
-    assert_close(ours_w, dw, np.float64)
-    assert_close(ours_x, dx, np.float64)
+    (x, w, dy), winner, *expected = example(case, np.float64)
+    for ours, theirs in zip(compute(case, x, w, dy, winner), expected, strict=True):
+        assert_close(ours, theirs, np.float64)
 
 
 def test_the_number_of_threads_changes_no_bit():
     case = CASES[-1]
-    (x, w, dp), argmax, _, _ = example(case, np.float32)
-    usual, threads = compute(case, x, w, dp, argmax), numba.get_num_threads()
+    (x, w, dy), winner, *_ = example(case, np.float32)
+    usual, threads = compute(case, x, w, dy, winner), numba.get_num_threads()
     numba.set_num_threads(1)
     try:
-        alone = compute(case, x, w, dp, argmax)
+        alone = compute(case, x, w, dy, winner)
     finally:
         numba.set_num_threads(threads)
     for a, b in zip(usual, alone, strict=True):

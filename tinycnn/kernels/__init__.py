@@ -32,6 +32,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
+
 from tinycnn import checks
 from tinycnn.checks import Pair
 from tinycnn.kernels.geometry import winograd_refuses
@@ -116,7 +118,23 @@ def select(
 
 
 def find(operation: str, requested: str, *geometry: Any) -> Callable[..., Any]:
-    """Return the function that `select` decides on. Its module is imported when first needed."""
-    module = importlib.import_module(f"tinycnn.kernels.{select(operation, requested, *geometry)}")
-    function: Callable[..., Any] = getattr(module, operation)
+    """Return the function that `select` decides on."""
+    function: Callable[..., Any] = getattr(module(select(operation, requested, *geometry)), operation)
     return function
+
+
+def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return a (M, K) @ b (K, N), both float32 or both float64; views with any strides are welcome.
+
+    By NumPy where "naive" or "im2col" are asked for, else by `kernels.dense`.
+    """
+    checks.shape("b", b.shape, (a.shape[1], None))
+    if requested_now("auto") in ("naive", "im2col"):
+        return a @ b
+    product: np.ndarray = module("dense").matmul(a, b)
+    return product
+
+
+def module(name: str) -> Any:
+    """Return a module of this folder. It, and Numba with it, is imported when first needed."""
+    return importlib.import_module(f"tinycnn.kernels.{name}")

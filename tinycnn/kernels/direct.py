@@ -18,7 +18,7 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, prange
 
 from tinycnn.checks import Pads, Pair
-from tinycnn.kernels.buffers import aligned_empty, aligned_zeros, rounded_up
+from tinycnn.kernels.buffers import aligned_empty, aligned_zeros, contiguous, rounded_up
 from tinycnn.kernels.geometry import NO_PADDING, check_conv
 from tinycnn.kernels.jit import jit
 from tinycnn.kernels.microkernel import ROWS, gemm
@@ -54,12 +54,13 @@ def conv2d(
     strides: Pair = (1, 1),
     padding: Pads = NO_PADDING,
     dilation: Pair = (1, 1),
+    relu: bool = False,
 ) -> np.ndarray:
     """See `naive.conv2d`."""
     OH, OW = check_conv(x.shape, w.shape, strides, padding, dilation, x=x, w=w, b=b)
-    y = np.empty((x.shape[0], OH, OW, w.shape[3]), x.dtype)
+    y = aligned_empty((x.shape[0], OH, OW, w.shape[3]), x.dtype)
     bias = np.zeros(w.shape[3], x.dtype) if b is None else b
-    _convolve(x, w, bias, y, strides, (padding[0][0], padding[1][0]), dilation, (1, 1))
+    _convolve(x, w, bias, y, strides, (padding[0][0], padding[1][0]), dilation, (1, 1), relu)
     return y
 
 
@@ -75,8 +76,8 @@ def conv2d_grad_input(
     check_conv(x_shape, w.shape, strides, padding, dilation, w=w, dy=dy)
     turned = w[::-1, ::-1].transpose(0, 1, 3, 2)  # (KH, KW, F, C)
     before = tuple((k - 1) * d - p[0] for k, d, p in zip(w.shape[:2], dilation, padding, strict=True))
-    dx = np.empty(x_shape, dy.dtype)
-    _convolve(dy, turned, np.zeros(x_shape[3], dy.dtype), dx, (1, 1), before, dilation, strides)
+    dx = aligned_empty(x_shape, dy.dtype)
+    _convolve(dy, turned, np.zeros(x_shape[3], dy.dtype), dx, (1, 1), before, dilation, strides, False)
     return dx
 
 
@@ -89,6 +90,7 @@ def _convolve(
     before: Pair,
     dilation: Pair,
     spread: Pair,
+    relu: bool,
 ) -> None:
     """Fill y with the convolution of x, of which neighbouring pixels are `spread` apart, zeros between.
 
@@ -108,17 +110,18 @@ def _convolve(
     rows = aligned_zeros((threads, KH, rounded_up(reach * C, lanes)), x.dtype)
     out = aligned_empty((threads, OW + ROWS, FP), x.dtype)
     _convolve_rows(
-        np.ascontiguousarray(x), weights, bias, y, rows, out, KW, lanes, *strides, *before, *dilation, *spread
-    )
+        contiguous(x), weights, bias, y, rows, out, KW, lanes, *strides, *before, *dilation, *spread, relu
+    )  # fmt: skip
 
 
 @jit(parallel=True)
-def _convolve_rows(x, w, b, y, rows, out, KW, lanes, SH, SW, PT, PL, DH, DW, UH, UW):
+def _convolve_rows(x, w, b, y, rows, out, KW, lanes, SH, SW, PT, PL, DH, DW, UH, UW, relu):
     N, H, _, C = x.shape
     KH, KWC, FP = w.shape
     _, OH, OW, F = y.shape
     groups = 1 if DW == 1 else KW  # without dilation, the pixels under a row of the filter lie side by side
     K = KWC // groups
+    lowest = x.dtype.type(0) if relu else x.dtype.type(-np.inf)
     for row in prange(N * OH):
         n, oh = row // OH, row % OH
         buffer, sums = rows[get_thread_id()], out[get_thread_id()]
@@ -134,7 +137,9 @@ def _convolve_rows(x, w, b, y, rows, out, KW, lanes, SH, SW, PT, PL, DH, DW, UH,
             gather_row(x[n, h // UH], buffer[count], PL, UW)
             count += 1
         for ow in range(OW):
-            sums[ow] = b
+            pixel = sums[ow]
+            for f in range(FP):
+                pixel[f] = b[f]
         for g in range(groups):
             gemm(
                 OW,
@@ -157,7 +162,9 @@ def _convolve_rows(x, w, b, y, rows, out, KW, lanes, SH, SW, PT, PL, DH, DW, UH,
                 1,
             )
         for ow in range(OW):
-            y[n, oh, ow] = sums[ow, :F]
+            pixel, total = y[n, oh, ow], sums[ow]
+            for f in range(F):
+                pixel[f] = lowest if total[f] < lowest else total[f]
 
 
 @jit
@@ -165,6 +172,13 @@ def gather_row(x, buffer, PL, UW):
     """Copy a row of pixels (W, C) to where it stands in a padded, spread out row; zeros elsewhere."""
     W, C = x.shape
     buffer[:] = 0
+    if UW == 1:  # neighbours stay neighbours: one run of numbers
+        start = PL * C
+        first, last = max(-start, 0), min(W * C, buffer.size - start)
+        source, target = x.reshape(W * C)[first:last], buffer[start + first : start + last]
+        for i in range(last - first):
+            target[i] = source[i]
+        return
     for w in range(W):
         at = (w * UW + PL) * C
         if at >= 0 and at + C <= buffer.size:
@@ -194,7 +208,7 @@ def conv2d_grad_kernel(
     groups = 1 if dilation[1] == 1 else KW
     # the last block of a group runs over into rows of its own
     parts = aligned_zeros((min(PARTS, max(1, x.shape[0])), KH, groups, KW * C // groups + ROWS, FP), x.dtype)
-    x, dy = np.ascontiguousarray(x), np.ascontiguousarray(dy)
+    x, dy = contiguous(x), contiguous(dy)
     _conv2d_grad_kernel(
         x, dy, parts, images, gradients, KW, lanes, *strides, padding[0][0], padding[1][0], *dilation
     )
@@ -222,7 +236,9 @@ def _conv2d_grad_kernel(x, dy, parts, images, gradients, KW, lanes, SH, SW, PT, 
                         image[i] = 0
                 for i in range(count):
                     for ow in range(OW):
-                        gradient[i, ow, :F] = dy[n, top + i, ow]
+                        source, target = dy[n, top + i, ow], gradient[i, ow]
+                        for f in range(F):
+                            target[f] = source[f]
                 for kh in range(KH):
                     for g in range(groups):
                         gemm(

@@ -48,6 +48,7 @@ def conv2d(
     strides: Pair = (1, 1),
     padding: Pads = NO_PADDING,
     dilation: Pair = (1, 1),
+    relu: bool = False,
 ) -> np.ndarray:
     """See `naive.conv2d`."""
     OH, OW = check_conv(x.shape, w.shape, strides, padding, dilation, x=x, w=w, b=b)
@@ -56,6 +57,8 @@ def conv2d(
     y = patches @ w.reshape(KH * KW * C, F)
     if b is not None:
         y += b
+    if relu:
+        np.maximum(y, 0, out=y)
     return y.reshape(x.shape[0], OH, OW, F)
 
 

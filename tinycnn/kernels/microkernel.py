@@ -74,10 +74,11 @@ def gemm_tile(rows: int, nv: int) -> Any:
                 return [simd.at(pa, ar), simd.at(pb, br), *sums]
 
             kept = builder.icmp_signed("!=", keep, ir.Constant(keep.type, 0))
-            start = [builder.select(kept, simd.load(place), simd.constant(0)) for place in places]
-            _, _, *sums = simd.loop(R, [pa, pb, *start], along_r)
+            _, _, *sums = simd.loop(R, [pa, pb, *[simd.constant(0)] * len(places)], along_r)
+            # what C holds is added last: sums of blocks round less than one long sum
             for value, place in zip(sums, places, strict=True):
-                simd.store(value, place)
+                total = builder.fadd(value, simd.load(place))
+                simd.store(builder.select(kept, total, value), place)
             return context.get_dummy_value()
 
         return types.void(a, ao, am, ar, ak, b, bo, br, bk, c, co, cm, R, K, keep), codegen

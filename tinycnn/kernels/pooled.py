@@ -2,7 +2,7 @@
 
 ::
 
-    dp, argmax (N, PH, PW, F) -> lists of what is not zero -> add_rows -> dw (KH, KW, C, F), dx (N, H, W, C)
+    dy, winner (N, PH, PW, F) -> lists of who won -> add_rows -> dw (KH, KW, C, F), dx (N, H, W, C)
 
 Of the gradient of a convolution's output, a 2x2 max-pool leaves at most one in four, and a ReLU and a
 dropout between take more: on the documented network one in seven is left. The lists name those, each with
@@ -18,219 +18,198 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, prange
 
 from tinycnn.checks import Pads, Pair
-from tinycnn.kernels.buffers import aligned_zeros, rounded_up
+from tinycnn.kernels.buffers import aligned_empty, aligned_zeros, contiguous, rounded_up
 from tinycnn.kernels.jit import jit
 from tinycnn.kernels.simd import VECTOR_BYTES
 from tinycnn.kernels.sparse import add_rows
 from tinycnn.kernels.tiles import gather_image
 
 PARTS = 16  # of the batch, each with a gradient of its own; fixed, as in `direct`
-LIST = 2**14  # entries in the lists of a block of images: these and the block should stay in the cache
+# What a thread works on at a time should stay in its level 2 cache: bytes of images, entries of lists.
+IMAGES, LIST = 2**18, 2**14
 
 
 def conv2d_grad_kernel(
     x: np.ndarray,
-    dp: np.ndarray,
-    argmax: np.ndarray,
+    dy: np.ndarray,
+    winner: np.ndarray,
     w_shape: tuple[int, ...],
     padding: Pads,
     pool_size: Pair,
     pool_strides: Pair,
-) -> np.ndarray:
-    """Return dw of shape `w_shape`, of a convolution with strides and dilation of 1.
+    scale: float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return dw of shape `w_shape` and db (F,), of a convolution with strides and dilation of 1.
 
     Parameters
     ----------
     x : ndarray of shape (N, H, W, C)
-        What was convolved, contiguous.
-    dp, argmax : ndarray of shape (N, PH, PW, F)
-        The gradient of the pooled output, and which pixel of each window won; contiguous.
+        What was convolved.
+    dy, winner : ndarray of shape (N, PH, PW, F)
+        The gradient of the pooled output, and which pixel of each window won, or KH * KW of the pool where
+        the gradient ends (`epilogue`).
     padding
         Of the convolution; the pool has none.
+    scale : float
+        What the dropout multiplied by.
     """
     N, H, W, C = x.shape
     KH, KW, _, F = w_shape
-    _, PH, PW, _ = dp.shape
+    _, PH, PW, _ = dy.shape
     lanes, threads = VECTOR_BYTES // x.itemsize, get_num_threads()
     row = rounded_up(KW * C, lanes)
-    images = int(np.clip(LIST // (PH * PW * F), 1, 8))
     HP, WP = H + sum(padding[0]), W + sum(padding[1])
+    images = int(np.clip(IMAGES // (HP * WP * C * x.itemsize), 1, 8))
+    group = int(np.clip(LIST // (images * PH * PW), 1, F))
     image = aligned_zeros((threads, images * HP * WP * C + row), x.dtype)
-    capacity = images * PH * PW
-    values = np.empty((threads, F * capacity + 1), x.dtype)
-    places = np.empty((threads, F * capacity + 1), np.int32)
-    counts = np.empty((threads, F), np.int64)
-    parts = aligned_zeros((min(PARTS, max(N, 1)), F, KH, row), x.dtype)
+    values = aligned_empty((threads, group * images * PH * PW + 1), x.dtype)
+    places = aligned_empty((threads, group * images * PH * PW + 1), np.int32)
+    parts = aligned_empty((min(PARTS, max(N, 1)), F, KH, row), x.dtype)
+    biases = np.zeros((len(parts), F), x.dtype)
+    corner, scale = (padding[0][0], padding[1][0]), x.dtype.type(scale)
     _grad_kernel(
-        x,
-        dp,
-        argmax,
-        parts,
-        image,
-        values,
-        places,
-        counts,
-        images,
-        HP,
-        WP,
-        KW,
-        lanes,
-        padding[0][0],
-        padding[1][0],
-        pool_size[1],
-        *pool_strides,
-    )
-    dw = parts.sum(axis=0)[:, :, : KW * C].reshape(F, KH, KW, C)
-    return np.ascontiguousarray(dw.transpose(1, 2, 3, 0))
+        contiguous(x), contiguous(dy), contiguous(winner), parts, biases, image, values, places, images,
+        group, HP, WP, lanes, corner, pool_size, pool_strides, scale,
+    )  # fmt: skip
+    dw = aligned_empty((KH, KW * C, F), x.dtype)
+    _add_parts(parts, dw)
+    return dw.reshape(w_shape), biases.sum(axis=0)
 
 
 @jit(parallel=True)
 def _grad_kernel(
-    x, dp, argmax, parts, image, values, places, counts, images, HP, WP, KW, lanes, PT, PL, QW, SH, SW
-):
+    x, dy, winner, parts, biases, image, values, places, images, group, HP, WP, lanes, corner, pool, strides,
+    scale,
+):  # fmt: skip
     N, _, _, C = x.shape
     P, F, KH, row = parts.shape
-    _, PH, PW, _ = dp.shape
+    _, PH, PW, _ = dy.shape
     capacity = images * PH * PW
+    nobody = winner.dtype.type(pool[0] * pool[1])
+    offsets = np.empty(nobody + 1, np.int32)  # of each pixel of a window from its corner
+    for tap in range(nobody + 1):
+        offsets[tap] = (tap // pool[1] * WP + tap % pool[1]) * C
     blocks = (N + images - 1) // images
     for p in prange(P):
         t = get_thread_id()
+        counts = np.empty(group, np.int64)
+        parts[p] = 0
         for block in range(p, blocks, P):
-            counts[t] = 0
-            for n in range(block * images, min(block * images + images, N)):
-                start = (n - block * images) * HP * WP * C
-                gather_image(x[n], image[t, start : start + HP * WP * C].reshape(HP, WP, C), PT, PL)
-                for ph in range(PH):
-                    for pw in range(PW):
-                        corner = start + (ph * SH * WP + pw * SW) * C
-                        list_by_filter(
-                            dp[n, ph, pw],
-                            argmax[n, ph, pw],
-                            values[t],
-                            places[t],
-                            counts[t],
-                            capacity,
-                            corner,
-                            WP * C,
-                            C,
-                            QW,
-                        )
-            for f in range(F):
-                add_rows(
-                    KH,
-                    row // lanes,
-                    lanes,
-                    values[t],
-                    f * capacity,
-                    places[t],
-                    f * capacity,
-                    counts[t, f],
-                    image[t],
-                    0,
-                    WP * C,
-                    parts,
-                    (p * F + f) * KH * row,
-                    row,
-                )
+            first, last = block * images, min(block * images + images, N)
+            for n in range(first, last):
+                start = (n - first) * HP * WP * C
+                gather_image(x[n], image[t, start : start + HP * WP * C].reshape(HP, WP, C), *corner)
+            for f0 in range(0, F, group):
+                f1 = min(f0 + group, F)
+                counts[:] = 0
+                for n in range(first, last):
+                    for ph in range(PH):
+                        for pw in range(PW):
+                            at = (((n - first) * HP + ph * strides[0]) * WP + pw * strides[1]) * C
+                            list_by_filter(
+                                dy[n, ph, pw, f0:f1], winner[n, ph, pw, f0:f1], values[t], places[t], counts,
+                                biases[p, f0:f1], capacity, at, offsets, nobody, scale,
+                            )  # fmt: skip
+                for f in range(f0, f1):
+                    i = f - f0
+                    add_rows(
+                        KH, row // lanes, lanes, values[t], i * capacity, places[t], i * capacity, counts[i],
+                        image[t], 0, WP * C, parts, (p * F + f) * KH * row, row,
+                    )  # fmt: skip
 
 
 @jit
-def list_by_filter(dp, argmax, values, places, counts, capacity, corner, row, C, QW):
-    """Append what is not zero of one pooled pixel to the lists of its filters, without a branch."""
-    for f in range(dp.size):
-        tap = np.int64(argmax[f])
+def list_by_filter(dy, winner, values, places, counts, bias, capacity, corner, offsets, nobody, scale):
+    """Append one pooled pixel to the lists of the filters that it won for, without a branch."""
+    for f in range(dy.size):
+        bias[f] += dy[f] * scale if winner[f] != nobody else dy.dtype.type(0)
+    for f in range(dy.size):
         at = f * capacity + counts[f]
-        values[at] = dp[f]
-        places[at] = corner + tap // QW * row + tap % QW * C
-        counts[f] += dp[f] != 0
+        values[at] = dy[f] * scale
+        places[at] = corner + offsets[winner[f]]
+        counts[f] += winner[f] != nobody
+
+
+@jit(parallel=True)
+def _add_parts(parts, dw):
+    P, F, KH, _ = parts.shape
+    width = dw.shape[1]
+    for f in prange(F):
+        for kh in range(KH):
+            total = parts[0, f, kh]
+            for p in range(1, P):
+                for i in range(width):
+                    total[i] += parts[p, f, kh, i]
+            for i in range(width):
+                dw[kh, i, f] = total[i]
 
 
 def conv2d_grad_input(
-    dp: np.ndarray,
-    argmax: np.ndarray,
+    dy: np.ndarray,
+    winner: np.ndarray,
     w: np.ndarray,
     x_shape: tuple[int, ...],
     padding: Pads,
     pool_size: Pair,
     pool_strides: Pair,
+    scale: float = 1.0,
 ) -> np.ndarray:
     """Return dx of shape `x_shape`, likewise."""
     _, H, W, C = x_shape
     KH, KW, _, F = w.shape
-    lanes, threads = VECTOR_BYTES // dp.itemsize, get_num_threads()
+    lanes, threads = VECTOR_BYTES // dy.itemsize, get_num_threads()
     row = rounded_up(KW * C, lanes)
-    filters = aligned_zeros((F, KH, row), dp.dtype)
+    filters = aligned_zeros((F, KH, row), dy.dtype)
     filters[:, :, : KW * C] = w.transpose(3, 0, 1, 2).reshape(F, KH, KW * C)
     HP, WP = H + sum(padding[0]), W + sum(padding[1])
-    image = aligned_zeros((threads, HP * WP * C + row), dp.dtype)
-    taps = pool_size[0] * pool_size[1]
-    values = np.empty((threads, taps * F + 1), dp.dtype)
-    places = np.empty((threads, taps * F + 1), np.int32)
-    counts = np.empty((threads, taps), np.int64)
-    dx = np.empty(x_shape, dp.dtype)
+    image = aligned_zeros((threads, HP * WP * C + row), dy.dtype)
+    lists = pool_size[0] * pool_size[1] + 1  # the last is for those whom the gradient does not reach
+    values = aligned_empty((threads, lists * F + 1), dy.dtype)
+    places = aligned_empty((threads, lists * F + 1), np.int32)
+    dx = aligned_empty(x_shape, dy.dtype)
+    corner, scale = (padding[0][0], padding[1][0]), dy.dtype.type(scale)
     _grad_input(
-        dp,
-        argmax,
-        filters,
-        dx,
-        image,
-        values,
-        places,
-        counts,
-        HP,
-        WP,
-        lanes,
-        padding[0][0],
-        padding[1][0],
-        pool_size[1],
-        *pool_strides,
-    )
+        contiguous(dy), contiguous(winner), filters, dx, image, values, places, HP, WP, lanes, corner,
+        pool_size, pool_strides, scale,
+    )  # fmt: skip
     return dx
 
 
 @jit(parallel=True)
-def _grad_input(dp, argmax, filters, dx, image, values, places, counts, HP, WP, lanes, PT, PL, QW, SH, SW):
+def _grad_input(dy, winner, filters, dx, image, values, places, HP, WP, lanes, corner, pool, strides, scale):
     N, H, W, C = dx.shape
     F, KH, row = filters.shape
-    _, PH, PW, _ = dp.shape
-    taps = counts.shape[1]
+    _, PH, PW, _ = dy.shape
+    taps = pool[0] * pool[1]
     for n in prange(N):
         t = get_thread_id()
+        counts = np.empty(taps + 1, np.int64)
         image[t] = 0
         for ph in range(PH):
             for pw in range(PW):
-                list_by_tap(dp[n, ph, pw], argmax[n, ph, pw], values[t], places[t], counts[t], KH * row)
+                list_by_tap(dy[n, ph, pw], winner[n, ph, pw], values[t], places[t], counts, KH * row, scale)
                 for tap in range(taps):
-                    at = ((ph * SH + tap // QW) * WP + pw * SW + tap % QW) * C
+                    at = ((ph * strides[0] + tap // pool[1]) * WP + pw * strides[1] + tap % pool[1]) * C
                     add_rows(
-                        KH,
-                        row // lanes,
-                        lanes,
-                        values[t],
-                        tap * F,
-                        places[t],
-                        tap * F,
-                        counts[t, tap],
-                        filters,
-                        0,
-                        row,
-                        image[t],
-                        at,
-                        WP * C,
-                    )
+                        KH, row // lanes, lanes, values[t], tap * F, places[t], tap * F, counts[tap],
+                        filters, 0, row, image[t], at, WP * C,
+                    )  # fmt: skip
         for h in range(H):
-            for i in range(W * C):
-                dx[n, h, i // C, i % C] = image[t, ((h + PT) * WP + PL) * C + i]
+            for w in range(W):
+                start = ((h + corner[0]) * WP + w + corner[1]) * C
+                pixel = dx[n, h, w]
+                for c in range(C):
+                    pixel[c] = image[t, start + c]
 
 
 @jit
-def list_by_tap(dp, argmax, values, places, counts, size):
-    """Sort what is not zero of one pooled pixel by the tap that won, without a branch."""
-    F = dp.size
+def list_by_tap(dy, winner, values, places, counts, size, scale):
+    """Sort the filters of one pooled pixel by the tap that won, without a branch."""
+    F = dy.size
     counts[:] = 0
     for f in range(F):
-        tap = np.int64(argmax[f])
+        tap = np.int64(winner[f])
         at = tap * F + counts[tap]
-        values[at] = dp[f]
+        values[at] = dy[f] * scale
         places[at] = f * size
-        counts[tap] += dp[f] != 0
+        counts[tap] += 1

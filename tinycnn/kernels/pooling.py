@@ -12,6 +12,7 @@ import numpy as np
 from numba import prange
 
 from tinycnn.checks import Pads, Pair
+from tinycnn.kernels.buffers import aligned_empty, contiguous
 from tinycnn.kernels.geometry import NO_PADDING, check_pool, window_counts
 from tinycnn.kernels.jit import jit
 
@@ -21,9 +22,9 @@ def maxpool2d(
 ) -> tuple[np.ndarray, np.ndarray]:
     """See `naive.maxpool2d`."""
     OH, OW = check_pool(x.shape, pool_size, strides, padding, x=x)
-    y = np.empty((x.shape[0], OH, OW, x.shape[3]), x.dtype)
-    argmax = np.empty(y.shape, np.min_scalar_type(pool_size[0] * pool_size[1] - 1))
-    _maxpool2d(np.ascontiguousarray(x), y, argmax, *pool_size, *strides, padding[0][0], padding[1][0])
+    y = aligned_empty((x.shape[0], OH, OW, x.shape[3]), x.dtype)
+    argmax = aligned_empty(y.shape, np.min_scalar_type(pool_size[0] * pool_size[1] - 1))
+    _maxpool2d(contiguous(x), y, argmax, *pool_size, *strides, padding[0][0], padding[1][0])
     return y, argmax
 
 
@@ -60,8 +61,8 @@ def maxpool2d_grad_input(
 ) -> np.ndarray:
     """See `naive.maxpool2d_grad_input`."""
     check_pool(x_shape, pool_size, strides, padding, dy=dy, argmax=argmax)
-    dx = np.empty(x_shape, dy.dtype)
-    dy, argmax = np.ascontiguousarray(dy), np.ascontiguousarray(argmax)
+    dx = aligned_empty(x_shape, dy.dtype)
+    dy, argmax = contiguous(dy), contiguous(argmax)
     _maxpool2d_grad_input(dy, argmax, dx, pool_size[1], *strides, padding[0][0], padding[1][0])
     return dx
 
@@ -81,9 +82,9 @@ def _maxpool2d_grad_input(dy, argmax, dx, KW, SH, SW, PT, PL):
 def averagepool2d(x: np.ndarray, pool_size: Pair, strides: Pair, padding: Pads = NO_PADDING) -> np.ndarray:
     """See `naive.averagepool2d`."""
     OH, OW = check_pool(x.shape, pool_size, strides, padding, x=x)
-    y = np.empty((x.shape[0], OH, OW, x.shape[3]), x.dtype)
+    y = aligned_empty((x.shape[0], OH, OW, x.shape[3]), x.dtype)
     counts = window_counts(x.shape[1:3], pool_size, strides, padding).astype(x.dtype)
-    _averagepool2d(np.ascontiguousarray(x), y, counts, *pool_size, *strides, padding[0][0], padding[1][0])
+    _averagepool2d(contiguous(x), y, counts, *pool_size, *strides, padding[0][0], padding[1][0])
     return y
 
 
@@ -113,9 +114,9 @@ def averagepool2d_grad_input(
 ) -> np.ndarray:
     """See `naive.averagepool2d_grad_input`."""
     check_pool(x_shape, pool_size, strides, padding, dy=dy)
-    dx = np.empty(x_shape, dy.dtype)
+    dx = aligned_empty(x_shape, dy.dtype)
     counts = window_counts((x_shape[1], x_shape[2]), pool_size, strides, padding).astype(dy.dtype)
-    dy = np.ascontiguousarray(dy)
+    dy = contiguous(dy)
     _averagepool2d_grad_input(dy, dx, counts, *pool_size, *strides, padding[0][0], padding[1][0])
     return dx
 

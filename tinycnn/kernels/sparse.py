@@ -55,9 +55,10 @@ def gather_tile(rows: int, nv: int) -> Any:
                         sums[i * nv + j] = simd.fma(element, part, sums[i * nv + j])
                 return [simd.at(pg, 1), simd.at(po, 1), *sums]
 
-            _, _, *sums = simd.loop(count, [pg, po, *map(simd.load, places)], along_list)
+            _, _, *sums = simd.loop(count, [pg, po, *[simd.constant(0)] * len(places)], along_list)
+            # what C holds is added last: sums of blocks round less than one long sum
             for value, place in zip(sums, places, strict=True):
-                simd.store(value, place)
+                simd.store(builder.fadd(value, simd.load(place)), place)
             return context.get_dummy_value()
 
         return types.void(g, go, offset, oo, count, b, bo, br, c, co, cm), codegen

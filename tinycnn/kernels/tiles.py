@@ -21,11 +21,13 @@ def gather_image(x, image, PT, PL):
     H, W, C = x.shape
     for i in range(image.shape[0]):
         for j in range(image.shape[1]):
-            h, w = i - PT, j - PL
+            h, w, pixel = i - PT, j - PL, image[i, j]
             if 0 <= h < H and 0 <= w < W:
-                image[i, j, :C] = x[h, w]
+                source = x[h, w]
+                for c in range(C):
+                    pixel[c] = source[c]
             else:
-                image[i, j] = 0
+                pixel[:] = 0
 
 
 @jit

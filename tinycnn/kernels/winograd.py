@@ -19,7 +19,8 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, prange
 
 from tinycnn.checks import Pads, Pair
-from tinycnn.kernels.buffers import aligned_empty, aligned_zeros, rounded_up
+from tinycnn.kernels.buffers import aligned_empty, aligned_zeros, contiguous, rounded_up
+from tinycnn.kernels.epilogue import pool_image, pooled_outputs, rectify_image
 from tinycnn.kernels.geometry import NO_PADDING, check_conv, winograd_refuses
 from tinycnn.kernels.jit import jit
 from tinycnn.kernels.microkernel import ROWS, gemm
@@ -29,6 +30,7 @@ from tinycnn.kernels.pooling import (
     maxpool2d,
     maxpool2d_grad_input,
 )
+from tinycnn.kernels.random import fill_bits
 from tinycnn.kernels.simd import VECTOR_BYTES
 from tinycnn.kernels.tiles import (
     filter_grad_tile,
@@ -56,6 +58,9 @@ TILES = {2: (2, 3, 4, 5), 3: (2, 4)}
 # rows for the matrix products to pay for loading U, few enough for V and M to stay in the cache. Measured on
 # the documented network from 4 to 72: the times differ by a fifth, and 12 was best or near it.
 BLOCK = 12
+# Tiles that all threads transform together for the filter's gradient, before the products: long sums, so that
+# dU is not loaded and stored for a few numbers each.
+GRADIENT_BLOCK = 144
 
 
 def tile_size(r: int, OH: int, OW: int) -> int:
@@ -85,11 +90,12 @@ def conv2d(
     strides: Pair = (1, 1),
     padding: Pads = NO_PADDING,
     dilation: Pair = (1, 1),
+    relu: bool = False,
 ) -> np.ndarray:
     """See `naive.conv2d`."""
     OH, OW = _checked(x.shape, w.shape, strides, padding, dilation, x=x, w=w, b=b)
-    y = np.empty((x.shape[0], OH, OW, w.shape[3]), x.dtype)
-    _correlate(x, w, np.zeros(w.shape[3], x.dtype) if b is None else b, y, padding[0][0], padding[1][0])
+    y = aligned_empty((x.shape[0], OH, OW, w.shape[3]), x.dtype)
+    _correlate(x, w, b, y, padding[0][0], padding[1][0], relu)
     return y
 
 
@@ -105,8 +111,8 @@ def conv2d_grad_input(
     _checked(x_shape, w.shape, strides, padding, dilation, w=w, dy=dy)
     turned = w[::-1, ::-1].transpose(0, 1, 3, 2)  # (KH, KW, F, C)
     before = w.shape[0] - 1 - padding[0][0], w.shape[1] - 1 - padding[1][0]
-    dx = np.empty(x_shape, dy.dtype)
-    _correlate(dy, turned, np.zeros(x_shape[3], dy.dtype), dx, *before)
+    dx = aligned_empty(x_shape, dy.dtype)
+    _correlate(dy, turned, None, dx, *before, False)
     return dx
 
 
@@ -132,42 +138,92 @@ def _transform_filter(w, U, m, lanes):
             filter_tile(m, r, w, at, r * C * FP, C * FP, U, at, alpha * C * FP, C * FP)
 
 
-def _correlate(x: np.ndarray, w: np.ndarray, b: np.ndarray, y: np.ndarray, PT: int, PL: int) -> None:
+def conv2d_pool(
+    x: np.ndarray,
+    w: np.ndarray,
+    b: np.ndarray | None,
+    padding: Pads,
+    pool_size: Pair,
+    pool_strides: Pair,
+    key: np.ndarray,
+    dropped: int,
+    scale: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `epilogue.pool` makes of the convolution, which is not kept in memory."""
+    OH, OW = _checked(x.shape, w.shape, (1, 1), padding, (1, 1), x=x, w=w, b=b)
+    y, winner, words = pooled_outputs((len(x), OH, OW, w.shape[3]), x.dtype, pool_size, pool_strides)
+    U, bias, buffers, images, plan = _prepare(x, w, b, OH, OW)
+    bits, scale = words.view(np.uint16), x.dtype.type(scale)
+    _forward_pool(
+        contiguous(x), U, bias, y, winner, *buffers, words, bits, images, *plan, padding[0][0],
+        padding[1][0], *pool_size, *pool_strides, key, dropped, scale,
+    )  # fmt: skip
+    return y, winner
+
+
+def _correlate(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, PT: int, PL: int, relu: bool
+) -> None:
     """Fill y with the correlation of x and w; `PT` and `PL` may be below 0: then x begins outside."""
-    _, OH, OW, F = y.shape
-    r, C = w.shape[0], w.shape[2]
+    U, bias, buffers, images, plan = _prepare(x, w, b, y.shape[1], y.shape[2])
+    _forward(contiguous(x), U, bias, y, *buffers, images, *plan, PT, PL, relu)
+
+
+def _prepare(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, OH: int, OW: int) -> tuple[Any, ...]:
+    """Return U, the bias, each thread's buffers, the images of a block, and (m, r, lanes)."""
+    r, _, C, F = w.shape
     m = tile_size(r, OH, OW)
     lanes, threads = VECTOR_BYTES // x.itemsize, get_num_threads()
     TH, TW, alpha = -(-OH // m), -(-OW // m), m + r - 1
-    U = transformed_filter(w, m)
-    CP, FP = rounded_up(C, lanes), U.shape[2]
+    CP, FP = rounded_up(C, lanes), rounded_up(F, lanes)
     images = max(1, BLOCK // (TH * TW))
     rows = images * TH * TW + ROWS
     image = aligned_zeros((threads, TH * m + r - 1, TW * m + r - 1, CP), x.dtype)
     V = aligned_zeros((threads, alpha * alpha, rows, CP), x.dtype)
-    M = aligned_zeros((threads, alpha * alpha, rows, FP), x.dtype)
+    M = aligned_empty((threads, alpha * alpha, rows, FP), x.dtype)
     out = aligned_empty((threads, TH * m, TW * m, FP), x.dtype)
     bias = aligned_zeros(FP, x.dtype)
-    bias[:F] = b
-    _forward(np.ascontiguousarray(x), U, bias, y, image, V, M, out, m, r, images, lanes, PT, PL)
+    bias[:F] = 0 if b is None else b
+    return transformed_filter(w, m), bias, (image, V, M, out), images, (m, r, lanes)
 
 
 @jit(parallel=True)
-def _forward(x, U, b, y, image, V, M, out, m, r, images, lanes, PT, PL):
-    N, OH, OW, F = y.shape
+def _forward(x, U, b, y, image, V, M, out, images, m, r, lanes, PT, PL, relu):
+    N = len(y)
     for block in prange((N + images - 1) // images):
         t = get_thread_id()
         first, last = block * images, min(block * images + images, N)
-        for n in range(first, last):
-            gather_image(x[n], image[t], PT, PL)
-            input_tiles(image[t], V[t], n - first, m, r, lanes)
-        multiply(V[t], U, M[t], (last - first) * (out.shape[1] // m) * (out.shape[2] // m), lanes)
+        products(x, first, last, U, image[t], V[t], M[t], m, r, lanes, PT, PL)
         for n in range(first, last):
             output_tiles(M[t], out[t], n - first, m, r, lanes)
-            for oh in range(OH):
-                for ow in range(OW):
-                    for f in range(F):
-                        y[n, oh, ow, f] = out[t, oh, ow, f] + b[f]
+            rectify_image(out[t], b, relu, y[n])
+
+
+@jit(parallel=True)
+def _forward_pool(
+    x, U, b, y, winner, image, V, M, out, words, bits, images, m, r, lanes, PT, PL, QH, QW, SH, SW, key,
+    dropped, scale,
+):  # fmt: skip
+    N = len(y)
+    size = y[0].size
+    for block in prange((N + images - 1) // images):
+        t = get_thread_id()
+        first, last = block * images, min(block * images + images, N)
+        products(x, first, last, U, image[t], V[t], M[t], m, r, lanes, PT, PL)
+        for n in range(first, last):
+            output_tiles(M[t], out[t], n - first, m, r, lanes)
+            start = fill_bits(key, n * size, size, words[t]) if dropped > 0 else 0
+            pool_image(out[t], b, y[n], winner[n], QH, QW, SH, SW, bits[t], start, dropped, scale)
+
+
+@jit
+def products(x, first, last, U, image, V, M, m, r, lanes, PT, PL):
+    """Fill M with the products of a block of images, from their tiles in V."""
+    tiles = ((image.shape[0] - r + 1) // m) * ((image.shape[1] - r + 1) // m)
+    for n in range(first, last):
+        gather_image(x[n], image, PT, PL)
+        input_tiles(image, V, n - first, m, r, lanes)
+    multiply(V, U, M, (last - first) * tiles, lanes)
 
 
 def conv2d_grad_kernel(
@@ -185,73 +241,42 @@ def conv2d_grad_kernel(
     lanes, threads = VECTOR_BYTES // x.itemsize, get_num_threads()
     TH, TW, alpha = -(-OH // m), -(-OW // m), m + r - 1
     CP, FP = rounded_up(C, lanes), rounded_up(F, lanes)
-    images = max(1, BLOCK // (TH * TW))
-    rows = images * TH * TW + ROWS
+    images = int(np.clip(GRADIENT_BLOCK // (TH * TW), 1, max(len(x), 1)))
     image = aligned_zeros((threads, TH * m + r - 1, TW * m + r - 1, CP), x.dtype)
     gradient = aligned_zeros((threads, TH * m, TW * m, FP), x.dtype)
-    V = aligned_zeros((threads, alpha * alpha, rows, CP), x.dtype)
-    dM = aligned_zeros((threads, alpha * alpha, rows, FP), x.dtype)
-    size = alpha * alpha * (C + ROWS) * FP
-    count = int(np.clip(2**22 // size, 4, 16))
-    parts = aligned_zeros((count, alpha * alpha, C + ROWS, FP), x.dtype)
-    _grad_kernel(
-        np.ascontiguousarray(x),
-        np.ascontiguousarray(dy),
-        parts,
-        image,
-        gradient,
-        V,
-        dM,
-        m,
-        r,
-        C,
-        images,
-        lanes,
-        padding[0][0],
-        padding[1][0],
-    )
+    V = aligned_empty((alpha * alpha, images * TH * TW + 1, CP), x.dtype)  # one tile more than is read
+    dM = aligned_empty((alpha * alpha, images * TH * TW, FP), x.dtype)
+    dU = aligned_empty((alpha * alpha, C + ROWS, FP), x.dtype)
+    x, dy, corner = contiguous(x), contiguous(dy), (padding[0][0], padding[1][0])
+    for first in range(0, max(len(x), 1), images):
+        last = min(first + images, len(x))
+        _transform_block(x, dy, first, last, image, gradient, V, dM, m, r, lanes, *corner)
+        _grad_block(V, dM, dU, C, (last - first) * TH * TW, lanes, first > 0)
     dw = aligned_empty((r, r, C, FP), x.dtype)
-    _transform_filter_back(parts.sum(axis=0), dw, m, lanes)
+    _transform_filter_back(dU, dw, m, lanes)
     return np.ascontiguousarray(dw[..., :F])
 
 
 @jit(parallel=True)
-def _grad_kernel(x, dy, parts, image, gradient, V, dM, m, r, C, images, lanes, PT, PL):
-    N = x.shape[0]
-    P, places, slack, FP = parts.shape
-    rows, CP = V.shape[2], V.shape[3]
-    TH, TW = gradient.shape[1] // m, gradient.shape[2] // m
-    blocks = (N + images - 1) // images
-    for p in prange(P):
+def _transform_block(x, dy, first, last, image, gradient, V, dM, m, r, lanes, PT, PL):
+    for n in prange(first, last):
         t = get_thread_id()
-        for block in range(p, blocks, P):
-            first, last = block * images, min(block * images + images, N)
-            for n in range(first, last):
-                gather_image(x[n], image[t], PT, PL)
-                input_tiles(image[t], V[t], n - first, m, r, lanes)
-                gather_image(dy[n], gradient[t], 0, 0)
-                gradient_tiles(gradient[t], dM[t], n - first, m, r, lanes)
-            for place in range(places):
-                gemm(
-                    C,
-                    FP // lanes,
-                    lanes,
-                    V,
-                    (t * places + place) * rows * CP,
-                    1,
-                    0,
-                    CP,
-                    dM,
-                    (t * places + place) * rows * FP,
-                    0,
-                    FP,
-                    parts,
-                    (p * places + place) * slack * FP,
-                    FP,
-                    1,
-                    (last - first) * TH * TW,
-                    1,
-                )
+        gather_image(x[n], image[t], PT, PL)
+        input_tiles(image[t], V, n - first, m, r, lanes)
+        gather_image(dy[n], gradient[t], 0, 0)
+        gradient_tiles(gradient[t], dM, n - first, m, r, lanes)
+
+
+@jit(parallel=True)
+def _grad_block(V, dM, dU, C, tiles, lanes, keep):
+    """dU (+)= V^T dM at each place: one thread has a place to itself, so no sums have to be joined."""
+    places, slack, FP = dU.shape
+    rows, CP = V.shape[1], V.shape[2]
+    for p in prange(places):
+        gemm(
+            C, FP // lanes, lanes, V, p * rows * CP, 1, 0, CP, dM, p * dM.shape[1] * FP, 0, FP,
+            dU, p * slack * FP, FP, 1, tiles, keep,
+        )  # fmt: skip
 
 
 @jit(parallel=True)

@@ -28,7 +28,7 @@ class Activation(Layer):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return y in the shape of x."""
-        self._check_input(x)
+        self.check_input(x)
         y = self._activation.function(x)
         if training:
             self._kept = y

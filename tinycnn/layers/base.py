@@ -114,6 +114,14 @@ class Layer(ABC):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Assign `grads` and return dx, given dy = dL/dy of the last training forward."""
 
+    def backward_params(self, dy: np.ndarray) -> None:
+        """Assign `grads` alone: for the first layer of a network, of which nobody needs dx."""
+        self.backward(dy)
+
+    def forget(self) -> None:
+        """Let go of what the last training forward kept for `backward`."""
+        self._kept = None
+
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor, JSON-able."""
         return config.arguments(self)
@@ -133,7 +141,7 @@ class Layer(ABC):
         """The name that error messages use."""
         return self.name or type(self).__name__
 
-    def _check_input(self, x: np.ndarray) -> None:
+    def check_input(self, x: np.ndarray) -> None:
         """Raise unless x is what the layer was built for."""
         if self.input_shape is None:
             raise ValueError(f"{self.label}: expected build(input_shape, rng) before forward, received none")

@@ -104,33 +104,54 @@ class Conv2D(Layer):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return y (N, OH, OW, F) for x (N, H, W, C)."""
-        y = self._activation.function(self.convolve(x))
+        self.check_input(x)
+        relu = self.activation == "relu"  # which the kernels can do on their way out
+        y = self._find("conv2d")(x, self.params["kernel"], self.params.get("bias"), *self._geometry(), relu)
+        y = y if relu else self._activation.function(y)
         if training:
             self._kept = x, y
         return y
 
-    def convolve(self, x: np.ndarray) -> np.ndarray:
-        """Return the convolution with the bias, before the activation."""
-        self._check_input(x)
-        conv2d = self._find("conv2d")
-        return conv2d(x, self.params["kernel"], self.params.get("bias"), *self._geometry())
-
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Assign grads["kernel"] and grads["bias"]; return dx (N, H, W, C) for dy (N, OH, OW, F)."""
+        return self.grad_input(self._assign(dy))
+
+    def backward_params(self, dy: np.ndarray) -> None:
+        """See `Layer.backward_params`."""
+        self._assign(dy)
+
+    def _assign(self, dy: np.ndarray) -> np.ndarray:
+        """Assign the gradients and return dz."""
         x, y = self._recall()
         self._check_gradient(dy, y.shape)
         dz = self._activation.gradient(y, dy)
-        grad_kernel = self._find("conv2d_grad_kernel")
-        self.grads["kernel"][...] = grad_kernel(x, dz, self.params["kernel"].shape, *self._geometry())
+        self.assign_grads(self.grad_kernel(x, dz), dz.sum(axis=(0, 1, 2)))
+        return dz
+
+    def assign_grads(self, dw: np.ndarray, db: np.ndarray) -> None:
+        """Copy dw (KH, KW, C, F) and, if there is a bias, db (F,) to `grads`."""
+        self.grads["kernel"][...] = dw
         if self.use_bias:
-            self.grads["bias"][...] = dz.sum(axis=(0, 1, 2))
-        grad_input = self._find("conv2d_grad_input")
-        return grad_input(dz, self.params["kernel"], x.shape, *self._geometry())
+            self.grads["bias"][...] = db
+
+    def grad_kernel(self, x: np.ndarray, dz: np.ndarray) -> np.ndarray:
+        """Return dw for dz (N, OH, OW, F), the gradient before the activation."""
+        function = self._find("conv2d_grad_kernel")
+        return function(x, dz, self.params["kernel"].shape, *self._geometry())
+
+    def grad_input(self, dz: np.ndarray) -> np.ndarray:
+        """Return dx, likewise."""
+        x_shape = (len(dz), *(self.input_shape or ()))
+        return self._find("conv2d_grad_input")(dz, self.params["kernel"], x_shape, *self._geometry())
+
+    def select(self, operation: str) -> str:
+        """Return the name of the algorithm that computes "conv2d" or one of its gradients."""
+        shape = self.params["kernel"].shape
+        return kernels.select(operation, self.algorithm, shape, self.strides, self.dilation_rate)
 
     def _find(self, operation: str) -> Callable[..., np.ndarray]:
-        """Return the function of the layer's algorithm."""
-        shape = self.params["kernel"].shape
-        return kernels.find(operation, self.algorithm, shape, self.strides, self.dilation_rate)
+        function: Callable[..., np.ndarray] = getattr(kernels.module(self.select(operation)), operation)
+        return function
 
     def pads(self) -> Pads:
         """Return the padding in numbers, of a layer that is built."""

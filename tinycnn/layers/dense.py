@@ -8,7 +8,7 @@
 
 import numpy as np
 
-from tinycnn import activations, checks, initializers
+from tinycnn import activations, checks, initializers, kernels
 from tinycnn.layers.base import Layer, Shape
 
 
@@ -64,8 +64,8 @@ class Dense(Layer):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return y (N, F) for x (N, C)."""
-        self._check_input(x)
-        z = x @ self.params["kernel"]
+        self.check_input(x)
+        z = kernels.matmul(x, self.params["kernel"])
         if self.use_bias:
             z += self.params["bias"]
         y = self._activation.function(z)
@@ -78,7 +78,7 @@ class Dense(Layer):
         x, y = self._recall()
         self._check_gradient(dy, y.shape)
         dz = self._activation.gradient(y, dy)
-        np.matmul(x.T, dz, out=self.grads["kernel"])
+        self.grads["kernel"][...] = kernels.matmul(x.T, dz)
         if self.use_bias:
             dz.sum(axis=0, out=self.grads["bias"])
-        return dz @ self.params["kernel"].T
+        return kernels.matmul(dz, self.params["kernel"].T)

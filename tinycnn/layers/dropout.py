@@ -51,19 +51,23 @@ class Dropout(Layer):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return y in the shape of x."""
-        self._check_input(x)
+        self.check_input(x)
         if not training:
             return x
-        self._kept = self.draw_mask(x.shape)
+        name, threshold, scale = self.next_mask()
+        # 16 random bits a value are enough for a rate to 1 / 65536, whatever the dtype of the network
+        numbers = np.frombuffer(generator(*name).bytes(2 * math.prod(x.shape)), "<u2").reshape(x.shape)
+        self._kept = (numbers >= threshold) * self.dtype.type(scale)
         return x * self._kept
 
-    def draw_mask(self, shape: Shape) -> np.ndarray:
-        """Return what the next training forward multiplies with, 0 or 1 / (1 - rate), and go on a step."""
-        # 16 random bits a value are enough for a rate to 1 / 65536, whatever the dtype of the network
-        numbers = generator(self._key, "dropout", self.step).bytes(2 * math.prod(shape))
+    def next_mask(self) -> tuple[tuple[int, str, int], int, float]:
+        """Return what makes the mask of the next training forward, and go on a step.
+
+        That is the name of its random numbers (`randomness`), below which of 2**16 a value is dropped, and
+        by what the others are multiplied.
+        """
         self.step += 1
-        kept = np.frombuffer(numbers, "<u2").reshape(shape) >= round(self.rate * 2**16)
-        return kept * self.dtype.type(1 / (1 - self.rate))
+        return (self._key, "dropout", self.step - 1), round(self.rate * 2**16), 1 / (1 - self.rate)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Return dx in the shape of dy: zero where the forward pass dropped."""

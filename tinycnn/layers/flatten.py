@@ -21,7 +21,7 @@ class Flatten(Layer):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return y (N, H * W * C) for x (N, H, W, C)."""
-        self._check_input(x)
+        self.check_input(x)
         if training:
             self._kept = x.shape
         return x.reshape(x.shape[0], math.prod(x.shape[1:]))

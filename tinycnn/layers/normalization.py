@@ -71,7 +71,7 @@ class BatchNormalization(Layer):
         A frozen layer (`trainable` False) keeps its averages and normalises with them, in training too, as
         in Keras.
         """
-        self._check_input(x)
+        self.check_input(x)
         mean, variance = self.state["moving_mean"], self.state["moving_variance"]
         from_batch = training and self.trainable
         if from_batch:

@@ -68,7 +68,7 @@ class MaxPooling2D(_Pooling2D):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return y (N, OH, OW, C) for x (N, H, W, C)."""
-        self._check_input(x)
+        self.check_input(x)
         y, argmax = kernels.find("maxpool2d", self.algorithm)(x, *self._geometry())
         if training:
             self._kept = argmax, x.shape
@@ -99,7 +99,7 @@ class AveragePooling2D(_Pooling2D):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return y (N, OH, OW, C) for x (N, H, W, C)."""
-        self._check_input(x)
+        self.check_input(x)
         y = kernels.find("averagepool2d", self.algorithm)(x, *self._geometry())
         if training:
             self._kept = y.shape
@@ -123,7 +123,7 @@ class GlobalAveragePooling2D(Layer):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return y (N, C) for x (N, H, W, C)."""
-        self._check_input(x)
+        self.check_input(x)
         if training:
             self._kept = x.shape
         return x.mean(axis=(1, 2))

@@ -1,0 +1,47 @@
+"""Adam's update in one pass over memory; its readable twin is `optimizers.Adam`.
+
+::
+
+    p, g, m, v (vectors) -> p, m, v, changed in place
+
+NumPy makes a temporary for each operation. Here each number is read once and written once, in pieces that fit
+the cache for many threads: the vectors are longer than any cache, so memory is what limits it.
+"""
+
+import numpy as np
+from numba import prange
+
+from tinycnn.kernels.jit import jit
+
+PIECE = 2**13
+
+
+def update(
+    p: np.ndarray,
+    g: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
+    """Change p, m and v, vectors of one dtype; `rate` has the bias correction in it."""
+    number = p.dtype.type
+    _update(p, g, m, v, number(rate), number(1 - beta_1), number(1 - beta_2), number(epsilon))
+
+
+@jit(parallel=True)
+def _update(p, g, m, v, rate, share_1, share_2, epsilon):
+    for piece in prange((p.size + PIECE - 1) // PIECE):
+        i, j = piece * PIECE, min(piece * PIECE + PIECE, p.size)
+        update_piece(p[i:j], g[i:j], m[i:j], v[i:j], rate, share_1, share_2, epsilon)
+
+
+@jit
+def update_piece(p, g, m, v, rate, share_1, share_2, epsilon):
+    """The same for one piece, in a function of its own, where the compiler sees a plain loop."""
+    for i in range(p.size):
+        m[i] += share_1 * (g[i] - m[i])
+        v[i] += share_2 * (g[i] * g[i] - v[i])
+        p[i] -= rate * m[i] / (np.sqrt(v[i]) + epsilon)
