@@ -14,15 +14,27 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up. A module may import from its own floor and from those below.
 FLOORS = [
-    {"checks", "config", "files", "randomness", "threads"},
+    {"checks", "config", "files", "notices", "randomness", "threads"},
     {"activations", "initializers", "kernels"},
     {"layers", "losses", "metrics", "optimizers", "saving"},
     {"network", "sequential", "snapshots", "stages", "summary", "training"},
-    {"datasets", "gradcheck", "inspection", "models"},
+    {"compilation", "datasets", "gradcheck", "inspection", "models"},
     {"__init__"},
 ]
 # The optional or slow ones, each with the only places that may import it.
-COMPILED = ("direct", "jit", "microkernel", "pooled", "pooling", "simd", "sparse", "transforms", "winograd")
+COMPILED = (
+    "cachefile",
+    "direct",
+    "jit",
+    "microkernel",
+    "pooled",
+    "pooling",
+    "simd",
+    "sparse",
+    "transforms",
+    "turns",
+    "winograd",
+)
 GUARDED = {
     "h5py": {"saving/hdf5.py"},
     "matplotlib": {"inspection/plots.py"},
