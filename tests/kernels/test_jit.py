@@ -84,7 +84,7 @@ def test_many_functions_say_so_once(no_cache, capsys):
 
 def test_the_flags_are_those_of_the_project():
     assert {name: jit(total).targetoptions[name] for name in FLAGS} == FLAGS
-    assert jit(parallel=True)(total).compiled.targetoptions["parallel"]
+    assert jit(parallel=True)(total).__wrapped__.targetoptions["parallel"]
 
 
 def test_compiling_is_announced_once_and_only_for_the_library(tmp_path, monkeypatch, capsys):

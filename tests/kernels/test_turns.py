@@ -103,7 +103,6 @@ def test_the_turn_is_given_back_after_an_error(monkeypatch):
     def fails(a):
         raise KeyError(a)
 
-    fails.py_func = fails
     monkeypatch.setattr(turns, "_turn", turns._lock)
     with pytest.raises(KeyError):
         in_turn(fails)(1)
@@ -122,4 +121,4 @@ def test_only_parallel_kernels_take_turns():
     parallel(a)
     np.testing.assert_array_equal(a, 1)
     assert parallel.__name__ == "kernel"
-    assert type(parallel.compiled) is type(jit(kernel))
+    assert type(parallel.__wrapped__) is type(jit(kernel))

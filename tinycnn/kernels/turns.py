@@ -25,7 +25,7 @@ _lock = threading.Lock()
 _turn: AbstractContextManager[Any] | None = None
 
 
-class ForkedError(AbstractContextManager[None]):
+class Forked(AbstractContextManager[None]):
     """Refuses to be entered, in the child of a process that had started OpenMP."""
 
     def __enter__(self) -> None:
@@ -39,14 +39,13 @@ class ForkedError(AbstractContextManager[None]):
 
 
 def in_turn(compiled: Any) -> Callable[..., Any]:
-    """Return a parallel kernel that threads and forked processes may call."""
+    """Return a parallel kernel that threads and forked processes may call; `__wrapped__` is Numba's."""
 
-    @wraps(compiled.py_func)
+    @wraps(compiled, updated=())
     def run(*args: Any) -> Any:
         with _turn or _choose():
             return compiled(*args)
 
-    run.compiled = compiled  # type: ignore[attr-defined]
     return run
 
 
@@ -66,7 +65,7 @@ def _after_fork() -> None:
     except ValueError:  # no kernel has run yet
         return
     if layer == "omp" and sys.platform.startswith("linux"):
-        _turn = ForkedError()
+        _turn = Forked()
 
 
 if hasattr(os, "register_at_fork"):
