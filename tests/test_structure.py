@@ -14,29 +14,30 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up. A module may import from its own floor and from those below.
 FLOORS = [
-    {"checks", "config", "files", "randomness"},
+    {"checks", "config", "files", "notices", "randomness"},
     {"activations", "initializers", "kernels"},
     {"layers", "losses", "metrics", "optimizers", "saving"},
     {"network", "sequential", "snapshots", "stages", "summary", "training"},
-    {"datasets", "gradcheck", "inspection", "models"},
+    {"compilation", "datasets", "gradcheck", "inspection", "models"},
     {"__init__"},
 ]
 # The optional or slow ones, each with the only places that may import it.
 COMPILED = (
-    *(
-        "adam",
-        "dense",
-        "direct",
-        "epilogue",
-        "jit",
-        "microkernel",
-        "pooled",
-        "pooling",
-        "random",
-        "simd",
-        "sparse",
-    ),
-    *("transforms", "winograd"),
+    "adam",
+    "cachefile",
+    "dense",
+    "direct",
+    "epilogue",
+    "jit",
+    "microkernel",
+    "pooled",
+    "pooling",
+    "random",
+    "simd",
+    "sparse",
+    "transforms",
+    "turns",
+    "winograd",
 )
 GUARDED = {
     "h5py": {"saving/hdf5.py"},

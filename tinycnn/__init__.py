@@ -21,6 +21,7 @@ from tinycnn import (
     metrics,
     optimizers,
 )
+from tinycnn.compilation import warmup
 from tinycnn.models import load_model, mnist_cnn
 from tinycnn.sequential import Sequential
 
@@ -40,4 +41,5 @@ __all__ = [
     "metrics",
     "mnist_cnn",
     "optimizers",
+    "warmup",
 ]

@@ -1,13 +1,12 @@
 """How kernels are compiled: without a writable cache too, and with NaN and infinities kept."""
 
-import warnings
-
 import numba
 import numpy as np
 import pytest
 
 from tinycnn.kernels import jit as jit_module
 from tinycnn.kernels.jit import FLAGS, jit, sources_stamp
+from tinycnn.notices import notice
 
 
 def total(a):
@@ -30,53 +29,86 @@ def is_infinite(a):
     return a == np.inf or a == -np.inf
 
 
+@pytest.fixture(autouse=True)
+def fresh_notices():
+    notice.cache_clear()
+    yield
+    notice.cache_clear()
+
+
 @pytest.fixture
 def no_cache(monkeypatch):
-    """A Numba that finds no folder for its cache, and the arguments of the compilations that succeed."""
-    njit, calls = numba.njit, []
+    """A Numba that finds no folder for its cache."""
 
-    def refuse(function, **flags):
-        if flags.get("cache"):
-            raise RuntimeError(f"cannot cache function {function.__name__!r}: no locator available")
-        calls.append(flags)
-        return njit(function, **flags)
+    def refuse(function, stamp):
+        raise RuntimeError(f"cannot cache function {function.__name__!r}: no locator available")
 
-    monkeypatch.setattr(numba, "njit", refuse)
-    jit_module._warn_once.cache_clear()
-    return calls
+    monkeypatch.setattr(jit_module, "KernelCache", refuse)
 
 
 @pytest.mark.parametrize("parallel", [False, True])
-def test_without_a_cache_there_is_one_warning_and_the_function_computes(no_cache, parallel):
+def test_without_a_cache_there_is_one_notice_and_the_function_computes(no_cache, capsys, parallel):
     def double(a):
         for i in numba.prange(a.size):
             a[i] *= 2
 
-    with pytest.warns(UserWarning, match="NUMBA_CACHE_DIR") as caught:
-        compiled = jit(parallel=parallel)(double)
-    assert len(caught) == 1
-    assert no_cache == [{"parallel": parallel, **FLAGS}]
+    compiled = jit(parallel=parallel)(double)
+    assert "NUMBA_CACHE_DIR" in one_line(capsys)
     a = np.arange(5.0)
     compiled(a)
     np.testing.assert_array_equal(a, [0, 2, 4, 6, 8])
 
 
-def test_a_function_without_a_file_has_no_cache():
+def one_line(capsys):
+    """Return what was printed to stderr, which is one line of the library's."""
+    printed = capsys.readouterr().err
+    assert printed.startswith("tinycnn: ")
+    assert printed.count("\n") == 1
+    return printed
+
+
+def test_a_function_without_a_file_has_no_cache(capsys):
     names = {}
     exec("def seven(): return 7", names)
-    jit_module._warn_once.cache_clear()
-    with pytest.warns(UserWarning, match="cannot be kept for the next start") as caught:
-        seven = jit(names["seven"])
-    assert len(caught) == 1
+    seven = jit(names["seven"])
+    assert "cannot be kept for the next start" in one_line(capsys)
     assert seven() == 7
 
 
-def test_many_functions_warn_once(no_cache):
+def test_many_functions_say_so_once(no_cache, capsys):
     """A module of ten kernels is one notice, not ten."""
-    with pytest.warns(UserWarning, match="NUMBA_CACHE_DIR") as caught:
-        functions = [jit(function) for function in (total, quotient, differs_from_itself)]
-    assert len(caught) == 1
+    functions = [jit(function) for function in (total, quotient, differs_from_itself)]
+    one_line(capsys)
     assert functions[1](1.0, 4.0) == 0.25
+
+
+def test_the_flags_are_those_of_the_project():
+    assert {name: jit(total).targetoptions[name] for name in FLAGS} == FLAGS
+    assert jit(parallel=True)(total).__wrapped__.targetoptions["parallel"]
+
+
+def test_compiling_is_announced_once_and_only_for_the_library(tmp_path, monkeypatch, capsys):
+    """Before the pause; not for functions of the user's own, nor for what is loaded or called again."""
+
+    def kernel(a):
+        return a + 1
+
+    kernel.__module__ = "somebody.tinycnn"
+    assert jit(kernel)(1) == 2
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    kernel.__module__ = "tinycnn.kernels.some"
+    compiled = jit(kernel)
+    assert compiled(1) == 2
+    assert "compiling kernels for this machine" in one_line(capsys)
+    compiled(2)
+    compiled(1.0)  # compiled for another type, in the same process
+    assert capsys.readouterr().err == ""
+    notice.cache_clear()
+    again = jit(kernel)
+    assert again(1) == 2
+    assert again.stats.cache_hits
+    assert capsys.readouterr().err == ""
 
 
 def test_the_cache_is_stamped_with_all_kernels():
@@ -86,11 +118,9 @@ def test_the_cache_is_stamped_with_all_kernels():
     assert len(stamp) == 64
 
 
-def test_with_a_cache_there_is_no_warning():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        compiled = jit(total)
-    assert compiled(np.arange(5.0)) == 10
+def test_with_a_cache_nothing_is_said(capsys):
+    assert jit(total)(np.arange(5.0)) == 10
+    assert capsys.readouterr() == ("", "")
 
 
 def test_as_a_decorator_with_and_without_arguments():
