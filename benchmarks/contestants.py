@@ -66,8 +66,8 @@ def pooled(problem: Problem) -> Contestant:
     """Return the library's gradients through a max-pool, which multiply only what is not zero.
 
     This is what a stage runs in the backward pass of the documented network, where conv2 and conv4 are
-    followed by ReLU, max-pool and dropout. Its operand is the gradient of the pooled output with the places of
-    the winners; the result is checked against the reference of the dense gradient that this stands for.
+    followed by ReLU, max-pool and dropout. Its operand is the gradient of the pooled output with the places
+    of the winners; the result is checked against the reference of the dense gradient that this stands for.
     """
     module = importlib.import_module("tinycnn.kernels.pooled")
     conv, arrays = problem.conv, problem.arrays

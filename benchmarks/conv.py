@@ -47,7 +47,7 @@ NOTES = [
     "above 100 % of FMA, multiplications were saved, not made.",
 ]
 POOLED_NOTE = (
-    "pooled: the library's gradients through ReLU, max-pool and dropout; only what is not zero is multiplied, "
+    "pooled: the library's gradients through ReLU, max-pool and dropout, multiplying only what is not zero: "
     f"{contestants.POOLED_DENSITY / 4:.0%}."
 )
 
@@ -183,7 +183,7 @@ def main(argv: list[str] | None = None) -> int:
             f"{options.mine.name}: WRONG at some shapes, see above; its times are worth little."
         )
     table.finish()
-    write_json(options.json, "conv", described, [table], peaks=peaks, limit=LIMIT, mine=verdicts)
+    write_json(options.json, "conv", argv, described, [table], peaks=peaks, limit=LIMIT, mine=verdicts)
     if options.roofline is not None:
         roofline.draw(options.roofline, table.rows, peaks, table.title)
         print(f"Wrote {options.roofline}.")

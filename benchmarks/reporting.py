@@ -11,7 +11,7 @@ travel with the rows, so that whoever reads the file can print the same table.
 import json
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,7 +92,12 @@ def time_columns(width: int = 8) -> list[Column]:
 
 
 def write_json(
-    path: Path, benchmark: str, machine: dict[str, Any], tables: Iterable[Table], **more: Any
+    path: Path,
+    benchmark: str,
+    argv: Sequence[str] | None,
+    machine: dict[str, Any],
+    tables: Iterable[Table],
+    **more: Any,
 ) -> None:
     """Write the tables, the machine and the command that made them.
 
@@ -101,26 +106,24 @@ def write_json(
     path : Path
     benchmark : str
         The program's name, such as "conv".
+    argv : sequence of str, optional
+        Its arguments; None means those of this process.
     machine : dict
         From `machine.describe`.
     tables : iterable of Table
     **more
         Entries besides, such as the measured peaks.
     """
+    given = sys.argv[1:] if argv is None else argv
     content = {
         "benchmark": benchmark,
-        "command": command(benchmark),
+        "command": shlex.join(["python", f"benchmarks/{benchmark}.py", *given]),
         "machine": machine,
         **more,
         "tables": [asdict(table) for table in tables],
     }
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"\nWrote {path}.")
-
-
-def command(benchmark: str) -> str:
-    """Return the command line that is running, without the folders of this machine."""
-    return " ".join(["python", f"benchmarks/{benchmark}.py", *map(shlex.quote, sys.argv[1:])])
 
 
 def read_tables(content: dict[str, Any]) -> list[Table]:
