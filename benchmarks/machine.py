@@ -33,7 +33,7 @@ CHAINS = 12
 STEPS = 2_000_000  # of each chain, in one measurement: some 7 ms
 TRIAD = 2**25  # float32 elements of each of three arrays, 128 MiB
 REPEATS = 15  # of a measurement; the best counts, since a peak is what nothing got in the way of
-BUSY = 0.4  # load average of the last minute
+BUSY = 0.15  # cores that others may use before a table warns of them
 
 
 def lanes() -> int:
@@ -127,6 +127,25 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def busy(seconds: float = 0.5) -> float | None:
+    """Return how many cores others keep busy, or None where the system does not tell.
+
+    Looked at while this process sleeps; a hypervisor's stolen time counts.
+    """
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return None
+
+    def ticks() -> np.ndarray:
+        return np.array(stat.read_text(encoding="ascii").splitlines()[0].split()[1:9], np.int64)
+
+    before = ticks()
+    time.sleep(seconds)
+    spent = ticks() - before  # user, nice, system, idle, waiting, interrupts, soft interrupts, stolen
+    share = 1 - (spent[3] + spent[4]) / max(spent.sum(), 1)
+    return round(float(share) * (os.cpu_count() or 1), 2)
+
+
 def describe(threads: int, packages: Iterable[str] = ()) -> dict[str, Any]:
     """Return what a figure has to be read with: machine, system, versions and day, JSON-able.
 
@@ -153,7 +172,7 @@ def describe(threads: int, packages: Iterable[str] = ()) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "versions": versions,
         "date": date.today().isoformat(),
-        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "busy": busy(),
     }
 
 
@@ -162,6 +181,6 @@ def one_line(machine: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     cores = f"{machine['cores']} cores, {machine['threads']} threads, vectors of {machine['vector']}"
     text = f"{machine['processor']}, {cores}; {machine['system']}; {machine['date']}\n{versions}"
-    if (load := machine["load"] or 0) > BUSY:
-        text += f"\nThe load before the start is {load}: something else runs, and the times will show it."
+    if (machine["busy"] or 0) > BUSY:
+        text += f"\nSomething else keeps {machine['busy']:.1f} cores busy: do not trust the times."
     return text

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import arguments
+from machine import one_line
 from reporting import read_tables
 
 PAGE = Path(__file__).parent / "RESULTS.md"
@@ -55,17 +56,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def section(content: dict[str, Any]) -> str:
     """Return the Markdown of one file: its machine, its command and its tables."""
-    machine = content["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    lines = [
-        f"## {content['benchmark']}",
-        "",
-        f"`{content['command']}`",
-        "",
-        f"{machine['date']}; {machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, "
-        f"vectors of {machine['vector']}, {machine['system']}, load {machine['load']} before the start.",
-        f"{versions}.",
-    ]
+    lines = [f"## {content['benchmark']}", "", f"`{content['command']}`", ""]
+    lines += [f"{line}  " for line in one_line(content["machine"]).splitlines()]
     if "peaks" in content:
         peaks = content["peaks"]
         lines.append(f"Measured peaks: {peaks['GFLOP/s']:.0f} GFLOP/s, {peaks['GB/s']:.1f} GB/s.")

@@ -200,9 +200,8 @@ def main(argv: list[str] | None = None) -> None:
         work = [((28, 28, 1), batch) for batch in options.batch_size]
         tables.append(step_table("Training step of the documented network", work, options))
         last = tables[-1].rows[-1]
-        print(
-            f"{last['threads']} threads / 1 thread, batch {last['batch']}: {last['speed-up']:.2f} times as fast"
-        )
+        speed_up = f"{last['speed-up']:.2f} times as fast"
+        print(f"{last['threads']} threads / 1 thread, batch {last['batch']}: {speed_up}")
     if "images" in options.parts:
         work = [(size, options.image_batch) for size in options.image_size]
         tables.append(step_table("Training step by size of the images", work, options))
