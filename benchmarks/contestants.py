@@ -10,6 +10,8 @@ them is not timed. PyTorch is timed in both of its memory formats.
 
 import importlib
 from collections.abc import Callable, Iterator
+from functools import partial
+from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,6 +52,11 @@ def _as_it_is(result: Any) -> Any:
     return result
 
 
+def _first(result: Any) -> Any:
+    """Return the filter's gradient without that of the bias, where both were computed."""
+    return result[0] if isinstance(result, tuple) else result
+
+
 def from_function(who: str, function: Callable[..., Any], problem: Problem) -> Contestant:
     """Return a contestant for a function with the signature of `tinycnn.kernels.naive`."""
     traffic = problem.conv.traffic(problem.function, problem.batch)
@@ -69,28 +76,30 @@ def pooled(problem: Problem) -> Contestant:
     followed by ReLU, max-pool and dropout. Its operand is the gradient of the pooled output with the places
     of the winners; the result is checked against the reference of the dense gradient that this stands for.
     """
-    module = importlib.import_module("tinycnn.kernels.pooled")
+    function = getattr(importlib.import_module("tinycnn.kernels.pooled"), problem.function)
     conv, arrays = problem.conv, problem.arrays
     rng = np.random.default_rng(1)
     N, OH, OW, F = arrays["dy"].shape
     shape = N, OH // 2, OW // 2, F
-    dp = rng.standard_normal(shape, np.float32) * (rng.random(shape) < POOLED_DENSITY)
-    argmax = rng.integers(0, 4, shape, np.uint8)
-    dy = np.zeros_like(arrays["dy"])
-    for winner in range(4):
-        row, column = divmod(winner, 2)
-        window = dy[:, row : OH // 2 * 2 : 2, column : OW // 2 * 2 : 2]
-        window += np.where(argmax == winner, dp, 0)
-    expected = reference(conv, problem.function, arrays | {"dy": dy})
-    how = (conv.padding, (2, 2), (2, 2))
-    saved = arrays["dy"].nbytes - dp.nbytes - argmax.nbytes
-    traffic = conv.traffic(problem.function, problem.batch) - saved
+    reached = rng.random(shape) < POOLED_DENSITY
+    dp = rng.standard_normal(shape, np.float32) * reached
+    winner = rng.integers(0, 4, shape, np.uint8)
+    dense = np.zeros_like(arrays["dy"])
+    for place in range(4):
+        row, column = divmod(place, 2)
+        window = dense[:, row : OH // 2 * 2 : 2, column : OW // 2 * 2 : 2]
+        window += np.where(winner == place, dp, 0)
+    expected = reference(conv, problem.function, arrays | {"dy": dense})
+    if "winner" in signature(function).parameters:  # a fifth value says that the gradient ends here
+        winner[~reached] = 4
     x, w = arrays["x"], arrays["w"]
-    if problem.function == "conv2d_grad_input":
-        arguments, function = (dp, argmax, w, x.shape, *how), module.conv2d_grad_input
-    else:
-        arguments, function = (x, dp, argmax, w.shape, *how), module.conv2d_grad_kernel
-    return Contestant("pooled", lambda: function(*arguments), {}, _as_it_is, expected, traffic)
+    operands = (
+        (dp, winner, w, x.shape) if problem.function == "conv2d_grad_input" else (x, dp, winner, w.shape)
+    )
+    call = partial(function, *operands, conv.padding, (2, 2), (2, 2))
+    saved = dense.nbytes - dp.nbytes - winner.nbytes
+    traffic = conv.traffic(problem.function, problem.batch) - saved
+    return Contestant("pooled", call, {}, _first, expected, traffic)
 
 
 def torch_formats(problem: Problem, threads: int) -> Iterator[Contestant]:

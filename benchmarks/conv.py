@@ -156,6 +156,12 @@ def better_format(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; return 1 where somebody was wrong, else 0."""
     options = parse_arguments(argv)
+    with machine.pinned(options.threads):
+        return run(options, argv)
+
+
+def run(options: argparse.Namespace, argv: list[str] | None) -> int:
+    """Measure, print, write and draw what the options ask for; return the status for the shell."""
     packages = [package for name in options.peers for package in contestants.PEERS[name]]
     described = machine.describe(options.threads, packages)
     print(machine.one_line(described))

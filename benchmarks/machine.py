@@ -15,7 +15,8 @@ have to read what it is about to overwrite is left out, as it is in the traffic 
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -23,9 +24,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import njit, prange, set_num_threads, types
+from numba import get_num_threads, njit, prange, set_num_threads, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from threadpoolctl import threadpool_limits
 
 # Of independent multiply-adds: more than are in flight at a time (two a cycle, four cycles each), fewer than
 # there are registers on any processor.
@@ -103,18 +105,31 @@ def _best(call: Callable[[], object]) -> float:
 
 def fma_peak(threads: int) -> float:
     """Return GFLOP/s of float32 multiply-adds in registers, each counted as two, on so many threads."""
-    set_num_threads(threads)
     out = np.zeros(threads, np.float32)
     factor, addend = np.float32(0.999), np.float32(0.001)  # towards 1: never a denormal, which would be slow
-    seconds = _best(lambda: _multiply_add(threads, STEPS, factor, addend, out))
+    with pinned(threads):
+        seconds = _best(lambda: _multiply_add(threads, STEPS, factor, addend, out))
     return 2 * CHAINS * LANES * STEPS * threads / seconds / 1e9
 
 
 def bandwidth(threads: int, elements: int = TRIAD) -> float:
     """Return GB/s of STREAM's triad on so many threads: two arrays read, one written."""
-    set_num_threads(threads)
     a, b, c = (np.full(elements, value, np.float32) for value in (0, 1, 2))
-    return 3 * a.nbytes / _best(lambda: _triad(a, b, c, np.float32(0.5))) / 1e9
+    with pinned(threads):
+        seconds = _best(lambda: _triad(a, b, c, np.float32(0.5)))
+    return 3 * a.nbytes / seconds / 1e9
+
+
+@contextmanager
+def pinned(threads: int) -> Iterator[None]:
+    """Give Numba, and BLAS behind NumPy's products, so many threads inside a with-block."""
+    before = get_num_threads()
+    set_num_threads(threads)
+    try:
+        with threadpool_limits(threads, user_api="blas"):
+            yield
+    finally:
+        set_num_threads(before)
 
 
 def processor() -> str:
