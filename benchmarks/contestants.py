@@ -20,6 +20,7 @@ from cases import PASSES, Conv, reference
 #: What of dL/d(pooled output) is not zero, after a ReLU that lets three in four through and a dropout of
 #: 0.25: 0.14 of the convolution's own output.
 POOLED_DENSITY = 0.56
+TORCH = ("torch", "torch channels_last")  # its two memory formats
 
 
 class Problem:
@@ -93,9 +94,8 @@ def pooled(problem: Problem) -> Contestant:
     if "winner" in signature(function).parameters:  # a fifth value says that the gradient ends here
         winner[~reached] = 4
     x, w = arrays["x"], arrays["w"]
-    operands = (
-        (dp, winner, w, x.shape) if problem.function == "conv2d_grad_input" else (x, dp, winner, w.shape)
-    )
+    to_input = problem.function == "conv2d_grad_input"
+    operands = (dp, winner, w, x.shape) if to_input else (x, dp, winner, w.shape)
     call = partial(function, *operands, conv.padding, (2, 2), (2, 2))
     saved = dense.nbytes - dp.nbytes - winner.nbytes
     traffic = conv.traffic(problem.function, problem.batch) - saved
@@ -119,7 +119,7 @@ def torch_formats(problem: Problem, threads: int) -> Iterator[Contestant]:
     def answer(result: Any) -> np.ndarray:
         return np.ascontiguousarray(result.numpy().transpose(back))
 
-    for name, layout in (("torch", torch.contiguous_format), ("torch channels_last", torch.channels_last)):
+    for name, layout in zip(TORCH, (torch.contiguous_format, torch.channels_last), strict=True):
         x, w, dy = (
             torch.from_numpy(arrays[key]).permute(turned[key]).contiguous(memory_format=layout)
             for key in ("x", "w", "dy")

@@ -55,7 +55,7 @@ POOLED_NOTE = (
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Return the options; end with a sentence where one is wrong."""
     parser = arguments.parser("Time the convolution algorithms on the layers of the documented network.")
-    usual = [name for name in ALGORITHMS if name != "naive"]
+    usual = ",".join(name for name in ALGORITHMS if name != "naive")
     text = f"names of {', '.join(ALGORITHMS)} (naive takes hours at these sizes), or none"
     parser.add_argument(
         "--algorithms", type=arguments.names(ALGORITHMS), default=usual, help=text, metavar="NAMES"
@@ -64,7 +64,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.add_argument(
             option,
             type=arguments.names(choices),
-            default=list(choices),
+            default=",".join(choices),
             help=f"names of {', '.join(choices)}",
             metavar="NAMES",
         )
@@ -72,7 +72,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--peers",
         type=arguments.names(contestants.PEERS),
-        default=[],
+        default="",
         help=f"names of {', '.join(contestants.PEERS)}",
         metavar="NAMES",
     )
@@ -81,7 +81,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--roofline", type=arguments.new_file, help="picture to draw, such as conv.png", metavar="FILE"
     )
     parser.add_argument(
-        "--json", type=arguments.new_file, default=Path("conv.json"), help="where to write the figures"
+        "--json",
+        type=arguments.new_file,
+        default="conv.json",
+        help="where to write the figures",
+        metavar="FILE",
     )
     options = parser.parse_args(argv)
     options.functions = {}
@@ -115,12 +119,8 @@ def checked(problem: Problem, options: argparse.Namespace) -> Iterator[tuple[Con
         def answered(entry: Contestant = contestant, **given: Any) -> Any:
             return entry.answer(entry.call(**given))
 
-        verdict = judge(answered, contestant.arguments, contestant.expected)
-        yield (
-            contestant,
-            verdict.error,
-            "" if verdict.kind == "right" else f"{verdict.kind}: {verdict.reason}",
-        )
+        kind, error, reason = judge(answered, contestant.arguments, contestant.expected)
+        yield contestant, error, "" if kind == "right" else f"{kind}: {reason}"
 
 
 def measure(problem: Problem, options: argparse.Namespace, peaks: dict[str, float]) -> list[dict[str, Any]]:
@@ -148,7 +148,7 @@ def measure(problem: Problem, options: argparse.Namespace, peaks: dict[str, floa
 
 def better_format(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows with the faster one alone of PyTorch's two memory formats."""
-    formats = [row for row in rows if row["who"].startswith("torch")]
+    formats = [row for row in rows if row["who"] in contestants.TORCH]
     slower = sorted(formats, key=lambda row: row["ms"])[1:]
     return [row for row in rows if row not in slower]
 
@@ -166,13 +166,10 @@ def run(options: argparse.Namespace, argv: list[str] | None) -> int:
     described = machine.describe(options.threads, packages)
     print(machine.one_line(described))
     peaks = {"GFLOP/s": machine.fma_peak(options.threads), "GB/s": machine.bandwidth(options.threads)}
-    print(
-        f"measured peaks: {peaks['GFLOP/s']:.0f} GFLOP/s of multiply-adds, {peaks['GB/s']:.1f} GB/s of memory"
-    )
+    print(f"measured peaks: {peaks['GFLOP/s']:.0f} GFLOP/s in registers, {peaks['GB/s']:.1f} GB/s of memory")
     verdicts = mine.report(options.mine, options.functions) if options.functions else []
-    table = Table(
-        f"Convolutions, batch {options.batch_size}, {options.rounds} rounds", COLUMNS, notes=[*NOTES]
-    )
+    title = f"Convolutions, batch {options.batch_size}, {options.rounds} rounds"
+    table = Table(title, COLUMNS, notes=[*NOTES])
     table.start()
     for layer in options.layers:
         arrays = LAYERS[layer].arrays(options.batch_size)
@@ -185,9 +182,7 @@ def run(options: argparse.Namespace, argv: list[str] | None) -> int:
     if any(row["who"] == "pooled" for row in table.rows):
         table.notes.append(POOLED_NOTE)
     if any(verdict["wrong"] for verdict in verdicts):
-        table.notes.append(
-            f"{options.mine.name}: WRONG at some shapes, see above; its times are worth little."
-        )
+        table.notes.append(f"{options.mine.name}: WRONG at some shapes, see above; its times mean little.")
     table.finish()
     write_json(options.json, "conv", argv, described, [table], peaks=peaks, limit=LIMIT, mine=verdicts)
     if options.roofline is not None:

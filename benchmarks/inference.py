@@ -13,7 +13,6 @@ slow answers.
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import arguments
@@ -47,15 +46,23 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Return the options; end with a sentence where one is wrong."""
     parser = arguments.parser("Time inference with the documented network.")
     text = f"names of {', '.join(INFERENCE)}, with commas between"
-    parser.add_argument("--peers", type=arguments.names(INFERENCE), default=[], help=text, metavar="NAMES")
+    parser.add_argument("--peers", type=arguments.names(INFERENCE), default="", help=text, metavar="NAMES")
     parser.add_argument(
-        "--batch-size", type=arguments.wholes, default=[128], help="images in a batch; several with commas"
+        "--batch-size", type=arguments.wholes, default="128", help="images in a batch; several with commas"
     )
     parser.add_argument(
-        "--image-size", type=arguments.image_size, default=MNIST, help="HxWxC", metavar="HxWxC"
+        "--image-size",
+        type=arguments.image_size,
+        default=arguments.size_text(MNIST),
+        help="HxWxC",
+        metavar="HxWxC",
     )
     parser.add_argument(
-        "--json", type=arguments.new_file, default=Path("inference.json"), help="where to write the figures"
+        "--json",
+        type=arguments.new_file,
+        default="inference.json",
+        help="where to write the figures",
+        metavar="FILE",
     )
     return parser.parse_args(argv)
 

@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Print the memory that training takes with one library.")
     parser.add_argument("library", choices=LIBRARIES)
     parser.add_argument("--batch-size", type=arguments.whole, default=128, help="images in a batch")
-    parser.add_argument("--image-size", type=arguments.image_size, default=(28, 28, 1), help="HxWxC")
+    parser.add_argument("--image-size", type=arguments.image_size, default="28x28x1", help="HxWxC")
     parser.add_argument("--steps", type=arguments.whole, default=5, help="training steps")
     parser.add_argument("--threads", type=arguments.threads, default=1, help="of the library")
     options = parser.parse_args()

@@ -35,6 +35,8 @@ WORK = (
     *((12, 32, 64, 1), (24, 32, 64, 1), (24, 32, 64, 2), (24, 32, 64, 4), (24, 32, 64, 16)),
 )
 CHANNELS = (1, 3, 8, 16, 17, 32, 64, 128)
+#: The algorithms that run on Numba's threads; "im2col" runs on those of BLAS, "naive" on one.
+THREADED = [name for name in kernels.ALGORITHMS if name not in ("naive", "im2col")]
 PARTS = ("steps", "images", "channels", "crossing")
 
 
@@ -44,29 +46,31 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--parts",
         type=arguments.names(PARTS),
-        default=list(PARTS),
+        default=",".join(PARTS),
         help=f"names of {', '.join(PARTS)}",
         metavar="NAMES",
     )
     parser.add_argument(
-        "--batch-size", type=arguments.wholes, default=[1, 8, 32, 128], help="of the steps; with commas"
+        "--batch-size", type=arguments.wholes, default="1,8,32,128", help="of the steps; with commas"
     )
     parser.add_argument(
         "--image-size",
         type=arguments.image_sizes,
-        default=[(28, 28, 1), (28, 28, 3), (64, 64, 3)],
+        default="28x28x1,28x28x3,64x64x3",
         help="HxWxC of the images, with commas",
         metavar="SIZES",
     )
     parser.add_argument("--image-batch", type=arguments.whole, default=32, help="images in a batch of these")
-    parser.add_argument(
-        "--algorithm", choices=kernels.ALGORITHMS, default="direct", help="of the single convolutions"
-    )
+    parser.add_argument("--algorithm", choices=THREADED, default="direct", help="of the single convolutions")
     parser.add_argument(
         "--plot", type=arguments.new_file, help="picture of the crossing, such as scaling.png", metavar="FILE"
     )
     parser.add_argument(
-        "--json", type=arguments.new_file, default=Path("scaling.json"), help="where to write the figures"
+        "--json",
+        type=arguments.new_file,
+        default="scaling.json",
+        help="where to write the figures",
+        metavar="FILE",
     )
     return parser.parse_args(argv)
 

@@ -13,7 +13,6 @@ A step is all of it: forward, loss, backward, Adam. Threads are pinned to the sa
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import arguments
@@ -48,19 +47,27 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Return the options; end with a sentence where one is wrong."""
     parser = arguments.parser("Time training steps of the documented network.")
     text = f"names of {', '.join(TRAINING)}, with commas between"
-    parser.add_argument("--peers", type=arguments.names(TRAINING), default=[], help=text, metavar="NAMES")
+    parser.add_argument("--peers", type=arguments.names(TRAINING), default="", help=text, metavar="NAMES")
     parser.add_argument(
-        "--batch-size", type=arguments.wholes, default=[128], help="images in a batch; several with commas"
+        "--batch-size", type=arguments.wholes, default="128", help="images in a batch; several with commas"
     )
     parser.add_argument(
-        "--image-size", type=arguments.image_size, default=MNIST, help="HxWxC", metavar="HxWxC"
+        "--image-size",
+        type=arguments.image_size,
+        default=arguments.size_text(MNIST),
+        help="HxWxC",
+        metavar="HxWxC",
     )
     parser.add_argument("--memory", action="store_true", help="also measure the memory that training takes")
     parser.add_argument(
         "--memory-steps", type=arguments.whole, default=10, help="training steps before memory is read"
     )
     parser.add_argument(
-        "--json", type=arguments.new_file, default=Path("training.json"), help="where to write the figures"
+        "--json",
+        type=arguments.new_file,
+        default="training.json",
+        help="where to write the figures",
+        metavar="FILE",
     )
     return parser.parse_args(argv)
 
