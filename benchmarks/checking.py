@@ -6,9 +6,9 @@
     check_everywhere(function, name) -> a Verdict for each shape at which kernels go wrong
 
 An error is the root of the mean square of the differences from the float64 result, as a share of that
-result's own root mean square. float32 kernels are at 1e-7 to 2e-6, Winograd's filter gradients at up to 4e-6. A
-filter gradient that is added up in one float32 sum is at 4e-6 to 5e-6 for a batch of 128, grows with the root
-of the batch, and is refused from about there.
+result's own root mean square. float32 kernels are at 1e-7 to 2e-6, Winograd's filter gradients at up to 4e-6.
+A filter gradient that is added up in one float32 sum is at 4e-6 to 5e-6 for a batch of 128, grows with the
+root of the batch, and is refused from about there.
 """
 
 from collections.abc import Callable, Iterator
