@@ -1,112 +1,129 @@
-"""Images a second of a training step and of inference, beside other libraries, all in one run.
+"""A training step of the documented network beside other libraries: images a second, and memory.
 
 ::
 
     python benchmarks/training.py --peers torch,keras
+    python benchmarks/training.py --peers torch,keras --batch-size 32,128,256 --image-size 64x64x3 --memory
 
-First all libraries get the same weights and must predict the same. Then they are timed in turn, A B C A B C,
-so that a machine whose speed drifts is unkind to all of them alike; each turn is a few calls, of which the
-median counts. Threads are pinned to the same number for everyone. The table is printed, and written as JSON.
+    same weights for everybody -> must predict the same -> steps, in turn
+    each in a process of its own -> memory
+
+A step is all of it: forward, loss, backward, Adam. Threads are pinned to the same number for everyone.
 """
 
 import argparse
-import json
-import os
-import platform
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any
 
+import arguments
+import machine
 import numpy as np
-from peers import PEERS, Tinycnn
+from memory import in_own_process
+from networks import MNIST, documented_network, images_and_labels
+from peers import PACKAGES, TRAINING, assemble, check_same
+from reporting import Column, Table, time_columns, write_json
+from timing import interleaved, summary
 
-import tinycnn
-from tinycnn.datasets import load_mnist, scale_images
+COLUMNS = [
+    Column("library", 34),
+    Column("batch", 6, "d"),
+    *time_columns(9),
+    Column("images/s", 9, ".0f"),
+    Column("ratio", 6, ".2f"),
+]
+MEMORY_COLUMNS = [
+    Column("library", 34),
+    Column("before MiB", 11, ".0f"),
+    Column("peak MiB", 9, ".0f"),
+    Column("growth MiB", 11, ".0f"),
+]
+MEMORY_NOTES = [
+    "before: resident with the library imported and the model built.",
+    "peak: the most that was resident until the last step was done.",
+]
 
-CALLS = 3  # in one turn
-WARM_UP = 4
 
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Time training steps and inference beside other libraries.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Return the options; end with a sentence where one is wrong."""
+    parser = arguments.parser("Time training steps of the documented network.")
+    text = f"names of {', '.join(TRAINING)}, with commas between"
+    parser.add_argument("--peers", type=arguments.names(TRAINING), default="", help=text, metavar="NAMES")
+    parser.add_argument(
+        "--batch-size", type=arguments.wholes, default="128", help="images in a batch; several with commas"
     )
-    parser.add_argument("--peers", default="", help=f"names of {','.join(PEERS)}, with commas between")
-    parser.add_argument("--batch-size", type=int, default=128, help="images in a batch")
-    parser.add_argument("--rounds", type=int, default=12, help="turns of each library")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="for each library")
-    parser.add_argument("--json", type=Path, default=Path("training.json"), help="where to write the figures")
-    options = parser.parse_args()
-    options.peers = [name for name in options.peers.split(",") if name]
-    for name in options.peers:
-        if name not in PEERS:
-            parser.error(f"--peers: expected names of {', '.join(PEERS)}, received {name!r}")
-    return options
-
-
-def check(libraries: list, x: np.ndarray) -> None:
-    """Stop unless every library predicts the same from the same weights."""
-    expected = libraries[0].predict(x)
-    for library in libraries[1:]:
-        difference = np.abs(library.predict(x) - expected).max()
-        if not difference < 1e-5:
-            raise SystemExit(f"{library.version} predicts otherwise: largest difference {difference:.1e}")
-    print(f"All {len(libraries)} predict the same. Starting benchmarks.\n")
-
-
-def interleaved(calls: list[Callable[[], object]], rounds: int) -> list[np.ndarray]:
-    """Return the seconds of every call, of each function."""
-    seconds: list[list[float]] = [[] for _ in calls]
-    for call in calls:
-        for _ in range(WARM_UP):
-            call()
-    for _ in range(rounds):
-        for call, times in zip(calls, seconds, strict=True):
-            for _ in range(CALLS):
-                start = time.perf_counter()
-                call()
-                times.append(time.perf_counter() - start)
-    return [np.array(times) for times in seconds]
-
-
-def report(what: str, libraries: list, seconds: list[np.ndarray], images: int) -> list[dict]:
-    """Print a table and return its rows."""
-    print(
-        f"{what}, {images} images\n{'':44} {'median ms':>10} {'10 % - 90 %':>16} {'images/s':>9} {'ratio':>6}"
+    parser.add_argument(
+        "--image-size",
+        type=arguments.image_size,
+        default=arguments.size_text(MNIST),
+        help="HxWxC",
+        metavar="HxWxC",
     )
+    parser.add_argument("--memory", action="store_true", help="also measure the memory that training takes")
+    parser.add_argument(
+        "--memory-steps", type=arguments.whole, default=10, help="training steps before memory is read"
+    )
+    parser.add_argument(
+        "--json",
+        type=arguments.new_file,
+        default="training.json",
+        help="where to write the figures",
+        metavar="FILE",
+    )
+    return parser.parse_args(argv)
+
+
+def steps(libraries: Sequence[Any], batch: int, options: argparse.Namespace, table: Table) -> None:
+    """Add a row for each library, for steps of one batch size."""
+    x, y = images_and_labels(batch, options.image_size)
+    seconds = interleaved([lambda lib=library: lib.step(x, y) for library in libraries], options.rounds)
     own = np.median(seconds[0])
-    rows = []
     for library, times in zip(libraries, seconds, strict=True):
-        median, low, high = np.median(times), *np.percentile(times, [10, 90])
-        rows.append(
-            {"library": library.version, "what": what, "ms": 1e3 * median, "images/s": images / median}
+        median = np.median(times)
+        rates = {"images/s": batch / median, "ratio": median / own}
+        table.add({"library": library.version, "batch": batch} | summary(times) | rates)
+
+
+def memory(options: argparse.Namespace, table: Table) -> None:
+    """Add a row for each library, for the memory of steps of the largest batch size."""
+    classes = ["Tinycnn", *(peer.__name__ for name in options.peers for peer in TRAINING[name])]
+    for name in classes:
+        figures = in_own_process(
+            name, max(options.batch_size), options.image_size, options.memory_steps, options.threads
         )
-        rate, spread = images / median, f"{1e3 * low:.1f} - {1e3 * high:.1f}"
-        print(f"{library.version:44} {1e3 * median:10.1f} {spread:>16} {rate:9.0f} {median / own:6.2f}")
-    print()
-    return rows
+        growth = figures["peak"] - figures["before"]
+        table.add(
+            {
+                "library": figures["library"],
+                "before MiB": figures["before"],
+                "peak MiB": figures["peak"],
+                "growth MiB": growth,
+            }
+        )
 
 
-def main() -> None:
-    options = parse_arguments()
-    (images, labels), _ = load_mnist()
-    x, y = scale_images(images[: options.batch_size]), labels[: options.batch_size].astype(np.int64)
-    model = tinycnn.mnist_cnn(seed=0)
-    libraries: list = [Tinycnn(model, options.threads)]
-    for name in options.peers:
-        libraries += [peer(model, options.threads) for peer in PEERS[name]]
-    machine = f"{platform.machine()}, {options.threads} threads, Python {platform.python_version()}"
-    machine += f", NumPy {np.__version__}"
-    print(f"{machine}; ratio: how many times as long as tinycnn\n")
-    check(libraries, x)
-    rows = []
-    steps = interleaved([lambda lib=lib: lib.step(x, y) for lib in libraries], options.rounds)
-    rows += report("training step", libraries, steps, len(x))
-    predictions = interleaved([lambda lib=lib: lib.predict(x) for lib in libraries], options.rounds)
-    rows += report("inference", libraries, predictions, len(x))
-    options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n", encoding="utf-8")
-    print(f"Wrote {options.json}.")
+def main(argv: list[str] | None = None) -> None:
+    """Run the benchmark."""
+    options = parse_arguments(argv)
+    model = documented_network(options.image_size)
+    packages = [package for name in options.peers for package in PACKAGES[name]]
+    described = machine.describe(options.threads, packages)
+    print(machine.one_line(described))
+    libraries = assemble(options.peers, model, options.threads)
+    check_same(libraries, images_and_labels(16, options.image_size)[0])
+    size = arguments.size_text(options.image_size)
+    note = "ratio: how many times as long as tinycnn, by the medians."
+    tables = [Table(f"Training step, images of {size}", COLUMNS, notes=[note])]
+    tables[0].start()
+    for batch in options.batch_size:
+        steps(libraries, batch, options, tables[0])
+    tables[0].finish()
+    if options.memory:
+        title = f"Memory of {options.memory_steps} training steps, batch {max(options.batch_size)}, {size}"
+        tables.append(Table(title, MEMORY_COLUMNS, notes=MEMORY_NOTES))
+        tables[1].start()
+        memory(options, tables[1])
+        tables[1].finish()
+    write_json(options.json, "training", argv, described, tables)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The examples run as a newcomer runs them, and answer wrong input with a sentence."""
 
 import csv
-import json
 import signal
 import subprocess
 import sys
@@ -150,15 +149,3 @@ def test_conv_three_ways(tmp_path):
     for name in ("naive", "im2col", "direct"):
         assert f"\n{name} " in done.stdout
     assert done.stdout.count("conv2d_4 ") == 2
-
-
-def test_the_training_benchmark(tmp_path):
-    """Alone, without peers: a table of two parts, and the same figures as JSON."""
-    benchmark = EXAMPLES.parent / "benchmarks" / "training.py"
-    done = run(str(benchmark), "--batch-size", "3", "--rounds", "1", "--threads", "1", folder=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    rows = json.loads((tmp_path / "training.json").read_text())["rows"]
-    assert [row["what"] for row in rows] == ["training step", "inference"]
-    assert all(row["images/s"] > 0 for row in rows)
-    wrong = run(str(benchmark), "--peers", "jax", folder=tmp_path)
-    assert "--peers: expected names of torch, keras, received 'jax'" in wrong.stderr

@@ -1,0 +1,150 @@
+"""The convolutions that are measured, what they cost, and what their results must be.
+
+::
+
+    Conv -> arrays -> arguments of conv2d, conv2d_grad_input, conv2d_grad_kernel
+         -> flops, traffic                       -> reference: the results in float64
+
+Multiplications and additions are counted as the definition has them, 2 * N*OH*OW*F * KH*KW*C for each of the
+three passes, also for an algorithm that saves some: so a time and a rate say the same, and a rate above the
+machine's peak means work that was not done. The traffic is the compulsory one: every operand is read once and
+the result is written once, as if the caches were as large as the memory.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Pads = tuple[tuple[int, int], tuple[int, int]]
+NO_PADDING: Pads = ((0, 0), (0, 0))
+
+#: The passes, by the word for it on the command line: what to call it, and the function that computes it.
+PASSES = {
+    "forward": ("forward", "conv2d"),
+    "input": ("input gradient", "conv2d_grad_input"),
+    "filter": ("filter gradient", "conv2d_grad_kernel"),
+}
+
+
+class Conv(NamedTuple):
+    """The sizes of one convolution.
+
+    `out` is (OH, OW), from which the size of the input follows; `spare` are rows and columns at its end that
+    no window reaches. `pooled` says whether a max-pool of 2 comes next in the documented network.
+    """
+
+    out: tuple[int, int]
+    channels: int
+    filters: int
+    kernel: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    padding: Pads = NO_PADDING
+    dilation: tuple[int, int] = (1, 1)
+    spare: tuple[int, int] = (0, 0)
+    pooled: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the input."""
+        axes = zip(self.out, self.kernel, self.strides, self.padding, self.dilation, self.spare, strict=True)
+        height, width = ((o - 1) * s + (k - 1) * d + 1 - sum(p) + more for o, k, s, p, d, more in axes)
+        return height, width
+
+    def shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of x, w, b and dy."""
+        return {
+            "x": (batch, *self.size, self.channels),
+            "w": (*self.kernel, self.channels, self.filters),
+            "b": (self.filters,),
+            "dy": (batch, *self.out, self.filters),
+        }
+
+    def arrays(self, batch: int, seed: int = 0) -> dict[str, np.ndarray]:
+        """Return x, w, b and dy in float32, from a normal distribution; w so that y is about 1."""
+        rng = np.random.default_rng(seed)
+        arrays = {name: rng.standard_normal(shape, np.float32) for name, shape in self.shapes(batch).items()}
+        arrays["w"] /= np.float32(np.sqrt(self.kernel[0] * self.kernel[1] * self.channels))
+        return arrays
+
+    def arguments(self, function: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Return the arguments of one of the three functions, by their names in `tinycnn.kernels.naive`."""
+        how = {"strides": self.strides, "padding": self.padding, "dilation": self.dilation}
+        shape_of = {"x_shape": arrays["x"].shape, "w_shape": arrays["w"].shape}
+        names = {
+            "conv2d": ("x", "w", "b"),
+            "conv2d_grad_input": ("dy", "w", "x_shape"),
+            "conv2d_grad_kernel": ("x", "dy", "w_shape"),
+        }
+        return {name: (arrays | shape_of)[name] for name in names[function]} | how
+
+    def flops(self, batch: int) -> int:
+        """Return the multiplications and additions of one pass, by the definition."""
+        return (
+            2 * batch * self.out[0] * self.out[1] * self.filters * np.prod(self.kernel).item() * self.channels
+        )
+
+    def traffic(self, function: str, batch: int) -> int:
+        """Return the bytes of the operands and of the result of one pass, in float32."""
+        sizes = {name: int(np.prod(shape)) for name, shape in self.shapes(batch).items()}
+        moved = ("x", "w", "b", "dy") if function == "conv2d" else ("x", "w", "dy")  # y is as large as dy
+        return 4 * sum(sizes[name] for name in moved)
+
+    def describe(self, batch: int) -> str:
+        """Return the sizes as a reader of an error wants them."""
+        (KH, KW), (OH, OW), (H, W) = self.kernel, self.out, self.size
+        text = f"batch {batch}, {H}x{W}x{self.channels} -> {OH}x{OW}x{self.filters}, kernel {KH}x{KW}"
+        usual = {"strides": (1, 1), "padding": NO_PADDING, "dilation": (1, 1)}
+        return text + "".join(f", {k} {getattr(self, k)}" for k, v in usual.items() if getattr(self, k) != v)
+
+
+#: The convolutions of the documented network.
+LAYERS = {
+    "conv1": Conv((26, 26), 1, 32, (3, 3)),
+    "conv2": Conv((24, 24), 32, 64, (3, 3), pooled=True),
+    "conv3": Conv((11, 11), 64, 128, (2, 2)),
+    "conv4": Conv((10, 10), 128, 256, (2, 2), pooled=True),
+}
+
+
+def _taps(conv: Conv, xp: np.ndarray, visit: Callable[[int, int, np.ndarray], None]) -> None:
+    """Call visit(kh, kw, view) with the pixels of the padded images that a tap of the filter meets."""
+    (SH, SW), (DH, DW), (OH, OW) = conv.strides, conv.dilation, conv.out
+    for kh, kw in np.ndindex(conv.kernel):
+        rows = slice(kh * DH, kh * DH + (OH - 1) * SH + 1, SH)
+        columns = slice(kw * DW, kw * DW + (OW - 1) * SW + 1, SW)
+        visit(kh, kw, xp[:, rows, columns])  # (N, OH, OW, C)
+
+
+def reference(conv: Conv, function: str, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the result of one pass in float64: tap by tap, which no algorithm of the library does.
+
+    Parameters
+    ----------
+    conv : Conv
+    function : "conv2d", "conv2d_grad_input" or "conv2d_grad_kernel"
+    arrays : dict
+        x, w, b and dy, of any dtype.
+    """
+    x, w, b, dy = (arrays[name].astype(np.float64) for name in ("x", "w", "b", "dy"))
+    (top, bottom), (left, right) = conv.padding
+    xp = np.pad(x, ((0, 0), *conv.padding, (0, 0)))
+    y, dxp, dw = np.zeros_like(dy), np.zeros_like(xp), np.zeros_like(w)
+
+    def forward(kh: int, kw: int, pixels: np.ndarray) -> None:
+        np.add(y, pixels @ w[kh, kw], out=y)
+
+    def grad_input(kh: int, kw: int, pixels: np.ndarray) -> None:
+        pixels += dy @ w[kh, kw].T
+
+    def grad_kernel(kh: int, kw: int, pixels: np.ndarray) -> None:
+        dw[kh, kw] = pixels.reshape(-1, conv.channels).T @ dy.reshape(-1, conv.filters)
+
+    if function == "conv2d":
+        _taps(conv, xp, forward)
+        return y + b
+    if function == "conv2d_grad_input":
+        _taps(conv, dxp, grad_input)
+        return dxp[:, top : dxp.shape[1] - bottom, left : dxp.shape[2] - right]
+    _taps(conv, xp, grad_kernel)
+    return dw

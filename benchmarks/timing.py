@@ -1,0 +1,66 @@
+"""Times of several functions, taken in turn.
+
+::
+
+    functions A, B, C -> A A A, B B B, C C C, A A A, ... -> seconds of every call -> median and spread
+
+A machine's speed drifts with its temperature and its neighbours. In turn, a slow minute is unkind to all
+alike, so ratios stay true where milliseconds do not. Before each turn the machine rests and the function is
+called once without a clock: thread pools (OpenBLAS, OpenMP, ONNX Runtime) spin for some 20 ms after their
+work, on the cores of whoever comes next, and the caches hold the arrays of whoever came before.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+CALLS = 3  # timed, in one turn
+WARM_UP = 3  # calls before the first turn: compilation, and whatever a library does on first sight of a shape
+REST = 0.05  # seconds, longer than the thread pools spin
+
+
+def interleaved(
+    functions: Sequence[Callable[[], object]],
+    rounds: int,
+    calls: int = CALLS,
+    warm_up: int = WARM_UP,
+    rest: float = REST,
+) -> list[np.ndarray]:
+    """Call functions in turn and return the seconds of every timed call, for each function.
+
+    Parameters
+    ----------
+    functions : sequence of callables without arguments
+    rounds : int
+        Turns of each function.
+    calls : int
+        Timed calls in one turn.
+    warm_up : int
+        Calls of each function before the first turn.
+    rest : float
+        Seconds of sleep before each turn.
+
+    Returns
+    -------
+    list of ndarray of shape (rounds * calls,)
+    """
+    seconds: list[list[float]] = [[] for _ in functions]
+    for function in functions:
+        for _ in range(warm_up):
+            function()
+    for _ in range(rounds):
+        for function, times in zip(functions, seconds, strict=True):
+            time.sleep(rest)
+            function()
+            for _ in range(calls):
+                start = time.perf_counter()
+                function()
+                times.append(time.perf_counter() - start)
+    return [np.array(times) for times in seconds]
+
+
+def summary(seconds: np.ndarray) -> dict[str, float]:
+    """Return the median and the spread in milliseconds: "ms", "ms 10 %" and "ms 90 %"."""
+    low, median, high = np.percentile(1e3 * seconds, [10, 50, 90])
+    return {"ms": float(median), "ms 10 %": float(low), "ms 90 %": float(high)}

@@ -1,0 +1,208 @@
+"""Each benchmark from its command line to its file, on very little work."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import conv
+import inference
+import numpy as np
+import pytest
+import scaling
+import training
+
+BENCHMARKS = Path(conv.__file__).parent
+PEERS_REASON = "the peers extra is not installed"
+
+
+def tables_of(path):
+    return json.loads(path.read_text())["tables"]
+
+
+def in_subprocess(name, *options, folder):
+    return subprocess.run(
+        [sys.executable, str(BENCHMARKS / f"{name}.py"), *options],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_conv(tmp_path, quick_machine, capsys):
+    """All passes of one layer: figures that fit each other, and a picture."""
+    options = ["--rounds", "1", "--batch-size", "2", "--layers", "conv2", "--algorithms", "im2col,direct"]
+    files = ["--json", str(tmp_path / "c.json"), "--roofline", str(tmp_path / "c.png")]
+    assert conv.main([*options, *files, "--threads", "1"]) == 0
+    (table,) = tables_of(tmp_path / "c.json")
+    assert [(row["pass"], row["who"]) for row in table["rows"]] == [
+        ("forward", "im2col"),
+        ("forward", "direct"),
+        ("input gradient", "im2col"),
+        ("input gradient", "direct"),
+        ("input gradient", "pooled"),
+        ("filter gradient", "im2col"),
+        ("filter gradient", "direct"),
+        ("filter gradient", "pooled"),
+    ]
+    for row in table["rows"]:
+        assert 0 < row["error"] < 5e-6
+        assert row["GFLOP/s"] * row["ms"] == pytest.approx(2 * 2 * 10.616832)
+        assert row["of FMA"] == pytest.approx(row["GFLOP/s"] / 200)
+        assert row["of memory"] == pytest.approx(row["GB/s"] / 40)
+        assert row["GFLOP/s"] / row["GB/s"] == pytest.approx(row["FLOP/byte"])
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 120
+
+
+def test_conv_with_a_kernel_of_ones_own(tmp_path, quick_machine, capsys):
+    """The example is right everywhere, and stands in the table."""
+    options = ["--rounds", "1", "--batch-size", "1", "--algorithms", "", "--json", str(tmp_path / "c.json")]
+    assert conv.main([*options, "--mine", str(BENCHMARKS / "example_kernel.py")]) == 0
+    rows = tables_of(tmp_path / "c.json")[0]["rows"]
+    assert [(row["layer"], row["pass"]) for row in rows] == [(f"conv{i}", "forward") for i in range(1, 5)]
+    assert {row["who"] for row in rows} == {"example_kernel.py"}
+    assert ", 0 shapes wrong" in capsys.readouterr().out
+
+
+def test_conv_does_not_time_what_is_wrong(tmp_path, quick_machine, capsys):
+    """A row with the reason, no time, and a status that scripts see; a refusal alone is no failure."""
+    path = tmp_path / "kernel.py"
+    path.write_text(
+        "import numpy as np\n"
+        "def conv2d(x, w, b=None, *how, **names):\n"
+        "    raise ValueError('not today')\n"
+        "def conv2d_grad_kernel(x, dy, w_shape, *how, **names):\n"
+        "    return np.zeros(w_shape, x.dtype)\n"
+    )
+    options = ["--rounds", "1", "--batch-size", "1", "--algorithms", "", "--layers", "conv1"]
+    options += ["--json", str(tmp_path / "c.json"), "--mine", str(path)]
+    assert conv.main(options) == 1
+    rows = tables_of(tmp_path / "c.json")[0]["rows"]
+    assert [row["reason"][:8] for row in rows] == ["refused:", "wrong: r"]
+    assert not any("ms" in row for row in rows)
+    path.write_text(path.read_text().partition("def conv2d_grad_kernel")[0])
+    assert conv.main(options) == 0
+
+
+def test_the_faster_memory_format_stays():
+    """And nobody else is left out."""
+    rows = [
+        {"who": who, "ms": ms} for who, ms in (("a", 9), ("torch", 3), ("torch channels_last", 2), ("b", 1))
+    ]
+    assert [row["who"] for row in conv.better_format(rows)] == ["a", "torch channels_last", "b"]
+
+
+def test_training(tmp_path, quick_machine):
+    """Two batch sizes of small colour images, and memory in a process of its own."""
+    options = ["--rounds", "1", "--batch-size", "2,3", "--image-size", "14x13x3", "--memory"]
+    training.main([*options, "--memory-steps", "1", "--json", str(tmp_path / "t.json")])
+    steps, memory = tables_of(tmp_path / "t.json")
+    assert [row["batch"] for row in steps["rows"]] == [2, 3]
+    for row in steps["rows"]:
+        assert row["images/s"] == pytest.approx(1e3 * row["batch"] / row["ms"])
+    (row,) = memory["rows"]
+    assert 10 < row["before MiB"] < row["peak MiB"]
+    assert row["growth MiB"] == pytest.approx(row["peak MiB"] - row["before MiB"])
+
+
+def test_inference(tmp_path, quick_machine):
+    """A batch, and single images with their 99th percentile."""
+    inference.main(["--rounds", "1", "--batch-size", "2", "--json", str(tmp_path / "i.json")])
+    batches, single = tables_of(tmp_path / "i.json")
+    assert [(row["batch"], row["ratio"]) for row in batches["rows"]] == [(2, 1)]
+    (row,) = single["rows"]
+    assert row["ms 10 %"] <= row["ms"] <= row["ms 90 %"] <= row["ms 99 %"]
+
+
+def test_scaling(tmp_path, quick_machine, monkeypatch):
+    """Every part, and the picture."""
+    monkeypatch.setattr(scaling, "WORK", scaling.WORK[:2])
+    monkeypatch.setattr(scaling, "CHANNELS", (1, 3))
+    monkeypatch.setattr(scaling, "TURN", 1e-5)
+    options = ["--rounds", "1", "--batch-size", "2", "--image-size", "14x13x3", "--image-batch", "2"]
+    files = ["--json", str(tmp_path / "s.json"), "--plot", str(tmp_path / "s.png")]
+    scaling.main([*options, *files])
+    steps, images, channels, crossing = tables_of(tmp_path / "s.json")
+    for table in (steps, images, channels):
+        assert table["rows"][0]["speed-up"] == 1
+    assert images["rows"][0]["images of"] == "14x13x3"
+    assert [row["MFLOP"] for row in crossing["rows"]] == sorted(row["MFLOP"] for row in crossing["rows"])
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("training", ["--peers", "jax"], "--peers: expected names of torch, keras, received 'jax'"),
+        ("training", ["--image-size", "5x5x1"], "--image-size: too small for the network"),
+        ("conv", ["--mine", "nowhere.py"], "--mine: expected a Python file, received 'nowhere.py'"),
+        ("conv", ["--layers", "conv5"], "--layers: expected names of conv1, conv2, conv3, conv4, received"),
+        ("scaling", ["--json", "nowhere/s.json"], "--json: expected a folder that exists"),
+    ],
+)
+def test_wrong_input_is_answered_with_a_sentence(tmp_path, name, options, message):
+    """No traceback, nothing written, a status that scripts see."""
+    done = in_subprocess(name, *options, folder=tmp_path)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["28x28x1", "15x22x3"])
+def test_all_peers_predict_the_same(tmp_path, size):
+    """The program itself stops unless they do; images that are not square show an axis that was mixed up."""
+    for peer in ("torch", "keras", "onnxruntime"):
+        pytest.importorskip(peer, reason=PEERS_REASON)
+    options = [
+        "--peers",
+        "torch,keras,onnxruntime",
+        "--rounds",
+        "1",
+        "--batch-size",
+        "3",
+        "--image-size",
+        size,
+    ]
+    done = in_subprocess("inference", *options, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "All 5 predict the same" in done.stdout
+    batches, single = tables_of(tmp_path / "inference.json")
+    assert len(batches["rows"]) == len(single["rows"]) == 5
+
+
+@pytest.mark.slow
+def test_training_beside_the_peers(tmp_path):
+    """Steps and memory of all of them."""
+    for peer in ("torch", "keras"):
+        pytest.importorskip(peer, reason=PEERS_REASON)
+    options = [
+        "--peers",
+        "torch,keras",
+        "--rounds",
+        "1",
+        "--batch-size",
+        "3",
+        "--memory",
+        "--memory-steps",
+        "1",
+    ]
+    done = in_subprocess("training", *options, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [len(table["rows"]) for table in tables_of(tmp_path / "training.json")] == [4, 4]
+
+
+@pytest.mark.slow
+def test_convolutions_of_the_peers_are_right(tmp_path):
+    """Every pass of every layer: whoever is wrong has no time."""
+    for peer in ("torch", "onnxruntime"):
+        pytest.importorskip(peer, reason=PEERS_REASON)
+    options = ["--peers", "torch,onnxruntime", "--rounds", "1", "--batch-size", "3", "--algorithms", ""]
+    done = in_subprocess("conv", *options, folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = tables_of(tmp_path / "conv.json")[0]["rows"]
+    assert len(rows) == 4 * (2 + 1 + 1)
+    assert all(np.isfinite(row["ms"]) for row in rows)
