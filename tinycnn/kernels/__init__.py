@@ -123,15 +123,16 @@ def find(operation: str, requested: str, *geometry: Any) -> Callable[..., Any]:
     return function
 
 
-def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Return a (M, K) @ b (K, N), both float32 or both float64; views with any strides are welcome.
 
-    By NumPy where "naive" or "im2col" are asked for, else by `kernels.dense`.
+    By NumPy where "naive" or "im2col" are asked for, else by `kernels.dense`. With `out` (M, N), which must
+    be contiguous, the result is written there.
     """
     checks.shape("b", b.shape, (a.shape[1], None))
     if requested_now("auto") in ("naive", "im2col"):
-        return a @ b
-    product: np.ndarray = module("dense").matmul(a, b)
+        return np.matmul(a, b, out=out)
+    product: np.ndarray = module("dense").matmul(a, b, out)
     return product
 
 

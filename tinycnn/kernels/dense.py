@@ -23,18 +23,20 @@ from tinycnn.kernels.microkernel import ROWS, gemm
 from tinycnn.kernels.simd import VECTOR_BYTES
 
 # Sizes of a block in M, N and K: the packed blocks take some 600 KB of a level 2 cache.
-BLOCK_M, BLOCK_N, BLOCK_K = 120, 128, 480
+BLOCK_M, BLOCK_N, BLOCK_K = 132, 128, 480
+STRIP = 8
 # Below so many multiplications NumPy is done before the threads have begun (and BLAS wakes none of its own).
 SMALL = 2**13
 
 
-def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Return a @ b; see `kernels.matmul`."""
     (M, K), N = a.shape, b.shape[1]
     if M * K * N <= SMALL:
-        return a @ b
+        return np.matmul(a, b, out=out)
     lanes, threads = VECTOR_BYTES // a.itemsize, get_num_threads()
-    parts = aligned_empty((-(-K // BLOCK_K), M, N), a.dtype)
+    y = aligned_empty((M, N), a.dtype) if out is None else out
+    parts = y[None] if K <= BLOCK_K else aligned_empty((-(-K // BLOCK_K), M, N), a.dtype)
     bm, bn, bk = min(BLOCK_M, M), rounded_up(min(BLOCK_N, N), lanes), min(BLOCK_K, K)
     # the micro-kernel takes a block of a in either order: so it is copied in its own, along its memory
     by_columns = a.strides[0] < a.strides[1]
@@ -43,7 +45,7 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     in_place = b.flags.c_contiguous and N % lanes == 0
     blocks_b = b.reshape(1, K, N) if in_place else aligned_zeros((threads, bk, bn), a.dtype)
     _multiply(a, b, parts, blocks_a, blocks_b, blocks_c, lanes, by_columns, in_place)
-    return parts[0] if len(parts) == 1 else parts.sum(axis=0)
+    return y if K <= BLOCK_K else parts.sum(axis=0, out=y)
 
 
 @jit(parallel=True)
@@ -70,15 +72,21 @@ def _multiply(a, b, parts, blocks_a, blocks_b, blocks_c, lanes, by_columns, in_p
             m, (n + lanes - 1) // lanes, lanes, pa, 0, am, 0, ak, pb, corner, 0, pb.shape[1],
             pc, 0, pc.shape[1], 1, depth, 0,
         )  # fmt: skip
-        for row in range(m):
-            for column in range(n):
-                parts[p, i + row, j + column] = pc[row, column]
+        pack(pc[:m, :n], parts[p, i : i + m, j : j + n])
 
 
 @jit
 def pack(source, block):
-    """Copy a view to the corner of a block."""
+    """Copy a matrix to the corner of another."""
     rows, columns = source.shape
-    for i in range(rows):
+    if source.strides[0] >= source.strides[1]:
+        for i in range(rows):
+            row, copy = source[i], block[i]
+            for j in range(columns):
+                copy[j] = row[j]
+        return
+    # a transpose: low strips, so that the lines that are written stay near
+    for top in range(0, rows, STRIP):
         for j in range(columns):
-            block[i, j] = source[i, j]
+            for i in range(top, min(top + STRIP, rows)):
+                block[i, j] = source[i, j]

@@ -75,10 +75,13 @@ def gemm_tile(rows: int, nv: int) -> Any:
 
             kept = builder.icmp_signed("!=", keep, ir.Constant(keep.type, 0))
             _, _, *sums = simd.loop(R, [pa, pb, *[simd.constant(0)] * len(places)], along_r)
-            # what C holds is added last: sums of blocks round less than one long sum
-            for value, place in zip(sums, places, strict=True):
-                total = builder.fadd(value, simd.load(place))
-                simd.store(builder.select(kept, total, value), place)
+            with builder.if_else(kept) as (adds, replaces):
+                with adds:  # at the end: sums of blocks round less than one long sum
+                    for value, place in zip(sums, places, strict=True):
+                        simd.store(builder.fadd(value, simd.load(place)), place)
+                with replaces:
+                    for value, place in zip(sums, places, strict=True):
+                        simd.store(value, place)
             return context.get_dummy_value()
 
         return types.void(a, ao, am, ar, ak, b, bo, br, bk, c, co, cm, R, K, keep), codegen

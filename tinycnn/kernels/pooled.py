@@ -61,7 +61,9 @@ def conv2d_grad_kernel(
     HP, WP = H + sum(padding[0]), W + sum(padding[1])
     images = int(np.clip(IMAGES // (HP * WP * C * x.itemsize), 1, 8))
     group = int(np.clip(LIST // (images * PH * PW), 1, F))
-    image = aligned_zeros((threads, images * HP * WP * C + row), x.dtype)
+    # an image without padding is read where it is, unless the last vector of a row would end outside
+    in_place = x.shape[1:3] == (HP, WP) and row == KW * C
+    image = aligned_zeros((threads, 0 if in_place else images * HP * WP * C + row), x.dtype)
     values = aligned_empty((threads, group * images * PH * PW + 1), x.dtype)
     places = aligned_empty((threads, group * images * PH * PW + 1), np.int32)
     parts = aligned_empty((min(PARTS, max(N, 1)), F, KH, row), x.dtype)
@@ -69,7 +71,7 @@ def conv2d_grad_kernel(
     corner, scale = (padding[0][0], padding[1][0]), x.dtype.type(scale)
     _grad_kernel(
         contiguous(x), contiguous(dy), contiguous(winner), parts, biases, image, values, places, images,
-        group, HP, WP, lanes, corner, pool_size, pool_strides, scale,
+        group, HP, WP, lanes, corner, pool_size, pool_strides, scale, in_place,
     )  # fmt: skip
     dw = aligned_empty((KH, KW * C, F), x.dtype)
     _add_parts(parts, dw)
@@ -79,7 +81,7 @@ def conv2d_grad_kernel(
 @jit(parallel=True)
 def _grad_kernel(
     x, dy, winner, parts, biases, image, values, places, images, group, HP, WP, lanes, corner, pool, strides,
-    scale,
+    scale, in_place,
 ):  # fmt: skip
     N, _, _, C = x.shape
     P, F, KH, row = parts.shape
@@ -89,16 +91,17 @@ def _grad_kernel(
     offsets = np.empty(nobody + 1, np.int32)  # of each pixel of a window from its corner
     for tap in range(nobody + 1):
         offsets[tap] = (tap // pool[1] * WP + tap % pool[1]) * C
-    blocks = (N + images - 1) // images
+    blocks, flat = (N + images - 1) // images, x.reshape(x.size)
     for p in prange(P):
         t = get_thread_id()
         counts = np.empty(group, np.int64)
         parts[p] = 0
         for block in range(p, blocks, P):
             first, last = block * images, min(block * images + images, N)
-            for n in range(first, last):
+            source = flat[first * HP * WP * C :] if in_place else image[t]
+            for n in range(first, first if in_place else last):
                 start = (n - first) * HP * WP * C
-                gather_image(x[n], image[t, start : start + HP * WP * C].reshape(HP, WP, C), *corner)
+                gather_image(x[n], source[start : start + HP * WP * C].reshape(HP, WP, C), *corner)
             for f0 in range(0, F, group):
                 f1 = min(f0 + group, F)
                 counts[:] = 0
@@ -114,7 +117,7 @@ def _grad_kernel(
                     i = f - f0
                     add_rows(
                         KH, row // lanes, lanes, values[t], i * capacity, places[t], i * capacity, counts[i],
-                        image[t], 0, WP * C, parts, (p * F + f) * KH * row, row,
+                        source, 0, WP * C, parts, (p * F + f) * KH * row, row,
                     )  # fmt: skip
 
 
@@ -162,7 +165,8 @@ def conv2d_grad_input(
     filters = aligned_zeros((F, KH, row), dy.dtype)
     filters[:, :, : KW * C] = w.transpose(3, 0, 1, 2).reshape(F, KH, KW * C)
     HP, WP = H + sum(padding[0]), W + sum(padding[1])
-    image = aligned_zeros((threads, HP * WP * C + row), dy.dtype)
+    in_place = x_shape[1:3] == (HP, WP) and row == KW * C  # as above
+    image = aligned_empty((threads, 0 if in_place else HP * WP * C + row), dy.dtype)
     lists = pool_size[0] * pool_size[1] + 1  # the last is for those whom the gradient does not reach
     values = aligned_empty((threads, lists * F + 1), dy.dtype)
     places = aligned_empty((threads, lists * F + 1), np.int32)
@@ -170,13 +174,15 @@ def conv2d_grad_input(
     corner, scale = (padding[0][0], padding[1][0]), dy.dtype.type(scale)
     _grad_input(
         contiguous(dy), contiguous(winner), filters, dx, image, values, places, HP, WP, lanes, corner,
-        pool_size, pool_strides, scale,
+        pool_size, pool_strides, scale, in_place,
     )  # fmt: skip
     return dx
 
 
 @jit(parallel=True)
-def _grad_input(dy, winner, filters, dx, image, values, places, HP, WP, lanes, corner, pool, strides, scale):
+def _grad_input(
+    dy, winner, filters, dx, image, values, places, HP, WP, lanes, corner, pool, strides, scale, in_place
+):  # fmt: skip
     N, H, W, C = dx.shape
     F, KH, row = filters.shape
     _, PH, PW, _ = dy.shape
@@ -184,7 +190,8 @@ def _grad_input(dy, winner, filters, dx, image, values, places, HP, WP, lanes, c
     for n in prange(N):
         t = get_thread_id()
         counts = np.empty(taps + 1, np.int64)
-        image[t] = 0
+        target = dx[n].reshape(H * W * C) if in_place else image[t]
+        target[:] = 0
         for ph in range(PH):
             for pw in range(PW):
                 list_by_tap(dy[n, ph, pw], winner[n, ph, pw], values[t], places[t], counts, KH * row, scale)
@@ -192,14 +199,14 @@ def _grad_input(dy, winner, filters, dx, image, values, places, HP, WP, lanes, c
                     at = ((ph * strides[0] + tap // pool[1]) * WP + pw * strides[1] + tap % pool[1]) * C
                     add_rows(
                         KH, row // lanes, lanes, values[t], tap * F, places[t], tap * F, counts[tap],
-                        filters, 0, row, image[t], at, WP * C,
+                        filters, 0, row, target, at, WP * C,
                     )  # fmt: skip
-        for h in range(H):
+        for h in range(0 if in_place else H):
             for w in range(W):
                 start = ((h + corner[0]) * WP + w + corner[1]) * C
                 pixel = dx[n, h, w]
                 for c in range(C):
-                    pixel[c] = image[t, start + c]
+                    pixel[c] = target[start + c]
 
 
 @jit

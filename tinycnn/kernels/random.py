@@ -24,15 +24,16 @@ _W0, _W1 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
 
 
 @intrinsic
-def _high_product(typingctx, a, b):
-    """The upper 64 of the 128 bits of a product; Numba has no type that wide."""
+def _product(typingctx, a, b):
+    """The upper and the lower 64 of the 128 bits of a product; Numba has no type that wide."""
 
     def codegen(context, builder, signature, args):
-        wide = ir.IntType(128)
+        wide, word = ir.IntType(128), ir.IntType(64)
         product = builder.mul(*(builder.zext(value, wide) for value in args))
-        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+        upper = builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), word)
+        return context.make_tuple(builder, signature.return_type, (upper, builder.trunc(product, word)))
 
-    return types.uint64(types.uint64, types.uint64), codegen
+    return types.UniTuple(types.uint64, 2)(types.uint64, types.uint64), codegen
 
 
 @jit
@@ -42,12 +43,9 @@ def philox(key, block):
     c0, c1, c2, c3 = np.uint64(block + 1), np.uint64(0), np.uint64(0), np.uint64(0)
     k0, k1 = key[0], key[1]
     for _ in range(10):
-        c0, c1, c2, c3 = (
-            _high_product(_M1, c2) ^ c1 ^ k0,
-            _M1 * c2,
-            _high_product(_M0, c0) ^ c3 ^ k1,
-            _M0 * c0,
-        )
+        upper_0, lower_0 = _product(_M0, c0)
+        upper_1, lower_1 = _product(_M1, c2)
+        c0, c1, c2, c3 = upper_1 ^ c1 ^ k0, lower_1, upper_0 ^ c3 ^ k1, lower_0
         k0 += _W0
         k1 += _W1
     return c0, c1, c2, c3

@@ -78,7 +78,7 @@ class Dense(Layer):
         x, y = self._recall()
         self._check_gradient(dy, y.shape)
         dz = self._activation.gradient(y, dy)
-        self.grads["kernel"][...] = kernels.matmul(x.T, dz)
+        kernels.matmul(x.T, dz, out=self.grads["kernel"])
         if self.use_bias:
             dz.sum(axis=0, out=self.grads["bias"])
         return kernels.matmul(dz, self.params["kernel"].T)
