@@ -95,10 +95,12 @@ class ConvStage:
 
     def backward_params(self, dy: np.ndarray) -> None:
         """See `Layer.backward_params`."""
-        if self._kept is None:
-            self.backward(dy)
-        else:
+        if self._kept is not None:
             self._assign(dy)
+            return
+        for layer in reversed(self.layers[1:]):
+            dy = layer.backward(dy)
+        self.layers[0].backward_params(dy)
 
     def forget(self) -> None:
         """See `Layer.forget`."""

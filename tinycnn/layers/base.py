@@ -116,7 +116,8 @@ class Layer(ABC):
 
     def backward_params(self, dy: np.ndarray) -> None:
         """Assign `grads` alone: for the first layer of a network, of which nobody needs dx."""
-        self.backward(dy)
+        if self.params:
+            self.backward(dy)
 
     def forget(self) -> None:
         """Let go of what the last training forward kept for `backward`."""

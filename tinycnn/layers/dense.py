@@ -75,10 +75,18 @@ class Dense(Layer):
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Assign grads["kernel"] and grads["bias"]; return dx (N, C) for dy (N, F)."""
+        return kernels.matmul(self._assign(dy), self.params["kernel"].T)
+
+    def backward_params(self, dy: np.ndarray) -> None:
+        """See `Layer.backward_params`."""
+        self._assign(dy)
+
+    def _assign(self, dy: np.ndarray) -> np.ndarray:
+        """Assign the gradients and return dz."""
         x, y = self._recall()
         self._check_gradient(dy, y.shape)
         dz = self._activation.gradient(y, dy)
         self.grads["kernel"][...] = kernels.matmul(x.T, dz)
         if self.use_bias:
             dz.sum(axis=0, out=self.grads["bias"])
-        return kernels.matmul(dz, self.params["kernel"].T)
+        return dz
