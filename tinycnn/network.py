@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinycnn import checks, layers
+from tinycnn.kernels.explanation import Pass
 from tinycnn.layers import Layer
 from tinycnn.randomness import generator, resolve_seed
 from tinycnn.stages import Runnable
@@ -191,6 +192,10 @@ class Network:
         text = summary_text(self.layers, self._output_shapes(self.input_shape), verbose, line_length)
         print(text)
         return text
+
+    def passes(self) -> list[Pass]:
+        """Return what computes each pass of each layer, and why; `kernels.explain` prints it."""
+        return [row for stage in self.stages for row in stage.passes()]
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to make the same model with fresh weights, JSON-able."""

@@ -27,6 +27,7 @@ import numpy as np
 
 from tinycnn import checks, config
 from tinycnn.initializers import Initializer
+from tinycnn.kernels.explanation import Pass
 
 Shape = tuple[int, ...]
 
@@ -122,6 +123,10 @@ class Layer(ABC):
     def forget(self) -> None:
         """Let go of what the last training forward kept for `backward`."""
         self._kept = None
+
+    def passes(self) -> list[Pass]:
+        """Return what computes each pass, and why (`kernels.explain`), of a layer that has a choice."""
+        return []
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor, JSON-able."""

@@ -9,6 +9,7 @@
 import numpy as np
 
 from tinycnn import activations, checks, initializers, kernels
+from tinycnn.kernels.explanation import FILTER_GRADIENT, FORWARD, INPUT_GRADIENT, Pass
 from tinycnn.layers.base import Layer, Shape
 
 
@@ -90,3 +91,10 @@ class Dense(Layer):
         if self.use_bias:
             dz.sum(axis=0, out=self.grads["bias"])
         return dz
+
+    def passes(self) -> list[Pass]:
+        """See `Layer.passes`."""
+        algorithm, reason, _ = kernels.choose_matmul(self.params["kernel"].size)
+        return [
+            Pass(self.label, step, algorithm, reason) for step in (FORWARD, INPUT_GRADIENT, FILTER_GRADIENT)
+        ]
