@@ -189,7 +189,8 @@ class Network:
         """Print the table of the layers, and return it; `verbose` adds the algorithms."""
         if self.input_shape is None:
             raise ValueError(f"{self.name}: expected build(input_shape) before summary, received none")
-        text = summary_text(self.layers, self._output_shapes(self.input_shape), verbose, line_length)
+        shapes, passes = self._output_shapes(self.input_shape), self.passes() if verbose else None
+        text = summary_text(self.layers, shapes, passes, line_length)
         print(text)
         return text
 

@@ -294,6 +294,17 @@ def test_what_cannot_be_explained():
         explain(3)
 
 
+def test_a_summary_says_the_same():
+    """Of the forward passes."""
+    model = mnist_cnn(seed=0)
+    for _ in range(2):
+        rows = {line.split()[0]: line for line in model.summary(verbose=True).splitlines() if "(" in line}
+        for layer, step, algorithm, _ in model.passes():
+            if step == "forward":
+                assert f" {algorithm} " in rows[layer]
+        model.compile()
+
+
 def test_multiplications():
     """Counted by hand: 36 tiles of 6 x 6 for 24 x 24 outputs of 9; a tile of 16 for one output of 9."""
     assert explanation.minimal_filtering(4, 3, (24, 24), (24, 24)) == ("F(4,3)", "4.0x fewer multiplications")
