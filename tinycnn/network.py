@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinycnn import checks, layers
+from tinycnn.kernels.explanation import Pass
 from tinycnn.layers import Layer
 from tinycnn.randomness import generator, resolve_seed
 from tinycnn.stages import Runnable
@@ -188,9 +189,14 @@ class Network:
         """Print the table of the layers, and return it; `verbose` adds the algorithms."""
         if self.input_shape is None:
             raise ValueError(f"{self.name}: expected build(input_shape) before summary, received none")
-        text = summary_text(self.layers, self._output_shapes(self.input_shape), verbose, line_length)
+        shapes, passes = self._output_shapes(self.input_shape), self.passes() if verbose else None
+        text = summary_text(self.layers, shapes, passes, line_length)
         print(text)
         return text
+
+    def passes(self) -> list[Pass]:
+        """Return what computes each pass of each layer, and why; `kernels.explain` prints it."""
+        return [row for stage in self.stages for row in stage.passes()]
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to make the same model with fresh weights, JSON-able."""

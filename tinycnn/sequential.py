@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from tinycnn import checks, losses, optimizers, saving, snapshots
+from tinycnn.kernels.explanation import INPUT_GRADIENT, Pass
 from tinycnn.layers import Dropout, Layer
 from tinycnn.metrics import Metric
 from tinycnn.metrics import get as get_metric
@@ -137,6 +138,13 @@ class Sequential(Network):
         for stage in self.stages[:1]:
             stage.backward_params(dy)
             stage.forget()
+
+    def passes(self) -> list[Pass]:
+        """See `Network.passes`. Once compiled, it is those of a step, as `_assign_gradients` takes it."""
+        rows = super().passes()
+        unneeded = () if self.optimizer is None else (self.layers[0].name, INPUT_GRADIENT)
+        reason = "nobody needs the gradient of the images"
+        return [row._replace(algorithm="none", reason=reason) if row[:2] == unneeded else row for row in rows]
 
     def _set_step(self, step: int) -> None:
         """Name the dropout masks of the next training forward."""

@@ -17,12 +17,14 @@ asked for by name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from tinycnn import kernels
+from tinycnn.kernels.explanation import FILTER_GRADIENT, FORWARD, INPUT_GRADIENT, RELU_GRADIENT, Pass
 from tinycnn.layers import Conv2D, Dropout, Layer, MaxPooling2D
 from tinycnn.randomness import philox_key
 
@@ -37,6 +39,8 @@ class Runnable(Protocol):
     def backward_params(self, dy: np.ndarray) -> None: ...
 
     def forget(self) -> None: ...
+
+    def passes(self) -> list[Pass]: ...
 
 
 def group(layers: Sequence[Layer]) -> list[Runnable]:
@@ -95,16 +99,29 @@ class ConvStage:
 
     def backward_params(self, dy: np.ndarray) -> None:
         """See `Layer.backward_params`."""
-        if self._kept is None:
-            self.backward(dy)
-        else:
+        if self._kept is not None:
             self._assign(dy)
+            return
+        for layer in reversed(self.layers[1:]):
+            dy = layer.backward(dy)
+        self.layers[0].backward_params(dy)
 
     def forget(self) -> None:
         """See `Layer.forget`."""
         self._kept = None
         for layer in self.layers:
             layer.forget()
+
+    def passes(self) -> list[Pass]:
+        """See `Layer.passes`."""
+        if not self._is_automatic():
+            return [row for layer in self.layers for row in layer.passes()]
+        return self._passes()
+
+    def _passes(self) -> list[Pass]:
+        reason = "with the gradient of the bias, in one pass"
+        forward, *gradients = self.conv.passes()
+        return [forward, Pass(self.conv.label, RELU_GRADIENT, "epilogue", reason), *gradients]
 
     def _forward(self, x: np.ndarray, training: bool) -> np.ndarray:
         y = self.conv.forward(x)
@@ -150,10 +167,10 @@ class ConvPoolStage(ConvStage):
         if self.dropout is not None and training:
             name, dropped, scale = self.dropout.next_mask()
         pool = self.pool.pool_size, self.pool.strides, philox_key(*name), dropped, scale
-        if (algorithm := self.conv.select("conv2d")) == "winograd":
+        if self._pools_in_cache():
             self.conv.check_input(x)
             kernel, bias = self.conv.params["kernel"], self.conv.params.get("bias")
-            y, winner = kernels.module(algorithm).conv2d_pool(x, kernel, bias, self.conv.pads(), *pool)
+            y, winner = kernels.module("winograd").conv2d_pool(x, kernel, bias, self.conv.pads(), *pool)
         else:
             y, winner = kernels.module("epilogue").pool(self.conv.forward(x), *pool)
         if training:
@@ -174,6 +191,28 @@ class ConvPoolStage(ConvStage):
             dy, winner, kernel, x.shape, *geometry, scale
         )
         return dx
+
+    def _pools_in_cache(self) -> bool:
+        """Return whether the sums are pooled before they are written: in the kernels that can."""
+        return self.conv.select("conv2d") == "winograd"
+
+    def _passes(self) -> list[Pass]:
+        """Return the rows of the convolution, whose gradients take in those of the layers after it."""
+        conv, z_shape = self.conv.label, self.pool.input_shape or ()
+        share = math.prod(self.pool.compute_output_shape(z_shape)) / math.prod(z_shape)
+        zeros = "pool, ReLU" if self.dropout is None else "pool, ReLU, dropout"
+        why = f"skips zeros: {zeros} leave <= {math.ceil(100 * share)} %"
+        when = (
+            "while the sums of {} are in the cache"
+            if self._pools_in_cache()
+            else "of the output of {}, whole"
+        )
+        rows = [self.conv.passes()[0]]
+        rows += [Pass(conv, step, "pooled", why) for step in (INPUT_GRADIENT, FILTER_GRADIENT)]
+        for layer in self.layers[1:]:
+            rows.append(Pass(layer.label, FORWARD, "epilogue", when.format(conv)))
+            rows.append(Pass(layer.label, INPUT_GRADIENT, "pooled", f"in the gradients of {conv}"))
+        return rows
 
     def _geometry(self) -> tuple[Any, ...]:
         return self.conv.pads(), self.pool.pool_size, self.pool.strides

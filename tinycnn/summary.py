@@ -6,22 +6,20 @@
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-from tinycnn import kernels
-from tinycnn.layers import AveragePooling2D, Conv2D, Layer, MaxPooling2D
+from tinycnn.kernels.explanation import FORWARD, Pass
+from tinycnn.layers import Layer
 
 # Where the columns end, as shares of the line, and the line's length: Keras 2's.
 COLUMN_ENDS = (0.45, 0.85, 1.0)
 LINE_LENGTH = 65
-ALGORITHM_WIDTH = 20
-OPERATIONS = {Conv2D: "conv2d", MaxPooling2D: "maxpool2d", AveragePooling2D: "averagepool2d"}
+ALGORITHM_WIDTH = 24
 
 
 def summary_text(
     layers: Sequence[Layer],
     shapes: Sequence[tuple[int, ...]],
-    verbose: bool = False,
+    passes: Sequence[Pass] | None = None,
     line_length: int = LINE_LENGTH,
 ) -> str:
     """Return the table.
@@ -31,14 +29,14 @@ def summary_text(
     layers : sequence of built layers
     shapes : sequence of tuple
         Their output shapes, without the batch axis.
-    verbose : bool
-        Whether a fourth column names the algorithm of each layer that has a choice.
+    passes : sequence of Pass, optional
+        With it, a fourth column names the algorithm of each layer's forward pass, as `kernels.explain` does.
     line_length : int
         Length of the three columns; names that do not fit are cut.
     """
     ends = [int(line_length * share) for share in COLUMN_ENDS]
     titles = ["Layer (type)", "Output Shape", "Param #"]
-    if verbose:
+    if passes is not None:
         ends.append(ends[-1] + ALGORITHM_WIDTH)
         titles.append("Algorithm")
     thin, thick = "_" * ends[-1], "=" * ends[-1]
@@ -49,7 +47,7 @@ def summary_text(
             name,
             str((None, *shape)),
             str(layer.count_params(layer.input_shape or ())),
-            _algorithm(layer),
+            _algorithm(layer, passes or ()),
         ]
         lines += [_row(fields[: len(ends)], ends), thin]
     lines[-1] = thick
@@ -73,13 +71,8 @@ def _row(fields: Sequence[str], ends: Sequence[int]) -> str:
     return line
 
 
-def _algorithm(layer: Layer) -> str:
-    """Return the algorithm of the layer's forward pass, and "auto" when it was not asked for by name."""
-    requested = getattr(layer, "algorithm", None)
-    if requested is None:
-        return ""
-    geometry: tuple[Any, ...] = ()
-    if isinstance(layer, Conv2D):
-        geometry = layer.params["kernel"].shape, layer.strides, layer.dilation_rate
-    chosen = kernels.select(OPERATIONS[type(layer)], requested, *geometry)
-    return f"{chosen} (auto)" if requested == "auto" else chosen
+def _algorithm(layer: Layer, passes: Sequence[Pass]) -> str:
+    """Return the algorithm of the layer's forward pass, and "auto" when it was not asked for by the layer."""
+    chosen = [row.algorithm for row in passes if row.layer == layer.name and row.step == FORWARD]
+    automatic = " (auto)" if getattr(layer, "algorithm", "") == "auto" else ""
+    return f"{chosen[0]}{automatic}" if chosen else ""

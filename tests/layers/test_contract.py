@@ -71,6 +71,21 @@ def test_gradients_agree_with_finite_differences(layer, shape):
 
 
 @every_layer
+def test_the_parameters_gradients_alone(layer, shape):
+    """backward_params assigns what backward does, to the bit."""
+    layer = built(layer, shape)
+    x = np.random.default_rng(1).standard_normal((2, *shape)).astype(np.float32)
+    y = layer.forward(x, training=True)
+    layer.backward(np.cos(y))
+    expected = copy.deepcopy(layer.grads)
+    for gradient in layer.grads.values():
+        gradient[...] = np.nan
+    layer.backward_params(np.cos(y))
+    for name, gradient in expected.items():
+        np.testing.assert_array_equal(layer.grads[name], gradient)
+
+
+@every_layer
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_shapes_and_dtypes(layer, shape, dtype):
     """The output has the promised shape; no array leaves the dtype of the input."""

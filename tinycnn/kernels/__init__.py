@@ -22,7 +22,7 @@ conv2d, conv2d_grad_input, conv2d_grad_kernel, maxpool2d, maxpool2d_grad_input, 
 averagepool2d_grad_input
 
 A selection is made in this order: what the layer asks for, `use_algorithm`, the environment's
-TINYCNN_ALGORITHM, and "auto".
+TINYCNN_ALGORITHM, and "auto". `choose` makes it and says why; `explain(model)` prints a network's choices.
 """
 
 import importlib
@@ -30,12 +30,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinycnn import checks
 from tinycnn.checks import Pair
+from tinycnn.kernels.explanation import explain as explain  # a name of this module
 from tinycnn.kernels.geometry import winograd_refuses
 
 #: The algorithms, and what each is for.
@@ -82,22 +83,40 @@ def use_algorithm(name: str) -> Iterator[None]:
         _context.reset(token)
 
 
-def requested_now(requested: str) -> str:
+class Choice(NamedTuple):
+    """An algorithm, and why it is that one; `refused` when it will raise, for this reason, if it is run."""
+
+    name: str
+    reason: str
+    refused: bool = False
+
+
+def request(requested: str) -> Choice:
     """Return what is asked for: by a layer, else by `use_algorithm`, else by the environment, or "auto"."""
-    for name in (requested, _context.get() or "auto", os.environ.get("TINYCNN_ALGORITHM") or "auto"):
+    askers = (
+        (requested, 'algorithm="{}" of the layer'),
+        (_context.get() or "auto", 'use_algorithm("{}")'),
+        (os.environ.get("TINYCNN_ALGORITHM") or "auto", "TINYCNN_ALGORITHM={}"),
+    )
+    for name, asker in askers:
         if check_algorithm(name) != "auto":
-            return name
-    return "auto"
+            return Choice(name, f"asked for: {asker.format(name)}")
+    return Choice("auto", "nothing is asked for")
 
 
-def select(
+def requested_now(requested: str) -> str:
+    """Return the name of what is asked for; see `request`."""
+    return request(requested).name
+
+
+def choose(
     operation: str,
     requested: str,
     w_shape: tuple[int, ...] = (0, 0, 0, 0),
     strides: Pair = (1, 1),
     dilation: Pair = (1, 1),
-) -> str:
-    """Return the name of the algorithm that computes an operation for a layer with `algorithm=requested`.
+) -> Choice:
+    """Return which algorithm computes an operation for a layer with `algorithm=requested`, and why.
 
     Parameters
     ----------
@@ -107,14 +126,34 @@ def select(
         "auto" or the name of an algorithm, which is then obeyed.
     w_shape, strides, dilation
         Of a convolution; "auto" chooses by them.
+
+    Examples
+    --------
+    >>> choose("conv2d", "auto", (3, 3, 1, 32)).reason
+    '1 channel; winograd pays from 16 on'
     """
     checks.choice("operation", operation, OPERATIONS)
-    if (name := requested_now(requested)) != "auto":
-        return name
-    small = w_shape[2] < WINOGRAD_CHANNELS
-    if operation.startswith("conv") and not small and not winograd_refuses(w_shape, strides, dilation):
-        return "winograd"
-    return "direct"
+    asked = request(requested)
+    convolves = operation.startswith("conv")
+    refusal = winograd_refuses(w_shape, strides, dilation) if convolves else ""
+    if asked.name == "winograd" and refusal:
+        return Choice(asked.name, f"refused: {refusal}; {asked.reason}", refused=True)
+    if asked.name != "auto":
+        return asked
+    if not convolves:
+        return Choice("direct", "compiled loops over the windows")
+    KH, KW, C = w_shape[:3]
+    channels = f"{C} channel{'s' if C != 1 else ''}"
+    if refusal:
+        return Choice("direct", f"winograd refuses: {refusal}")
+    if C < WINOGRAD_CHANNELS:
+        return Choice("direct", f"{channels}; winograd pays from {WINOGRAD_CHANNELS} on")
+    return Choice("winograd", f"{KH}x{KW}, {channels}")
+
+
+def select(operation: str, requested: str, *geometry: Any) -> str:
+    """Return the name of the algorithm that `choose` decides on; the arguments are its."""
+    return choose(operation, requested, *geometry).name
 
 
 def find(operation: str, requested: str, *geometry: Any) -> Callable[..., Any]:
@@ -123,14 +162,28 @@ def find(operation: str, requested: str, *geometry: Any) -> Callable[..., Any]:
     return function
 
 
+def choose_matmul(weights: int = 0) -> Choice:
+    """Return what multiplies matrices: "numpy" where "naive" or "im2col" are asked for, else "dense".
+
+    With the number of a layer's `weights`, the reason says for which batches "dense" calls NumPy.
+    """
+    asked = request("auto")
+    if asked.name in ("naive", "im2col"):
+        return Choice("numpy", asked.reason)
+    reason = "in blocks for the caches"
+    if weights and (batch := module("dense").SMALL // weights):
+        reason += f"; NumPy if batch <= {batch}"
+    return Choice("dense", reason)
+
+
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Return a (M, K) @ b (K, N), both float32 or both float64; views with any strides are welcome.
 
-    By NumPy where "naive" or "im2col" are asked for, else by `kernels.dense`. With `out` (M, N), which must
-    be contiguous, the result is written there.
+    By what `choose_matmul` says; `kernels.dense` itself leaves small products to NumPy. With `out` (M, N),
+    which must be contiguous, the result is written there.
     """
     checks.shape("b", b.shape, (a.shape[1], None))
-    if requested_now("auto") in ("naive", "im2col"):
+    if choose_matmul().name == "numpy":
         return np.matmul(a, b, out=out)
     product: np.ndarray = module("dense").matmul(a, b, out)
     return product

@@ -54,8 +54,8 @@ __all__ = [
 
 #: For each size of filter, the sizes of output tile that there are transforms for.
 TILES = {2: (2, 3, 4, 5), 3: (2, 4)}
-# Bytes of V and M of the images that one thread transforms, multiplies and transforms back at a time, one image
-# at least: enough rows for the products to pay for loading U, few enough to stay in a level 2 cache.
+# Bytes of V and M of the images that one thread transforms, multiplies and transforms back at a time, one
+# image at least: enough rows for the products to pay for loading U, few enough to stay in a level 2 cache.
 BLOCK = 3 * 2**18
 # Tiles that all threads transform together for the filter's gradient, before the products: long sums, so that
 # dU is not loaded and stored for a few numbers each.

@@ -27,6 +27,7 @@ import numpy as np
 
 from tinycnn import checks, config
 from tinycnn.initializers import Initializer
+from tinycnn.kernels.explanation import Pass
 
 Shape = tuple[int, ...]
 
@@ -116,11 +117,16 @@ class Layer(ABC):
 
     def backward_params(self, dy: np.ndarray) -> None:
         """Assign `grads` alone: for the first layer of a network, of which nobody needs dx."""
-        self.backward(dy)
+        if self.params:
+            self.backward(dy)
 
     def forget(self) -> None:
         """Let go of what the last training forward kept for `backward`."""
         self._kept = None
+
+    def passes(self) -> list[Pass]:
+        """Return what computes each pass, and why (`kernels.explain`), of a layer that has a choice."""
+        return []
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor, JSON-able."""

@@ -16,7 +16,8 @@ import numpy as np
 
 from tinycnn import activations, checks, initializers, kernels
 from tinycnn.checks import Pads, Pair
-from tinycnn.kernels import geometry
+from tinycnn.kernels import explanation, geometry
+from tinycnn.kernels.explanation import Pass
 from tinycnn.layers.base import Layer, Shape
 
 
@@ -146,8 +147,31 @@ class Conv2D(Layer):
 
     def select(self, operation: str) -> str:
         """Return the name of the algorithm that computes "conv2d" or one of its gradients."""
-        shape = self.params["kernel"].shape
-        return kernels.select(operation, self.algorithm, shape, self.strides, self.dilation_rate)
+        return kernels.select(operation, *self._choice())
+
+    def _choice(self) -> tuple[str, Shape, Pair, Pair]:
+        """Return by what `kernels.choose` chooses."""
+        return self.algorithm, self.params["kernel"].shape, self.strides, self.dilation_rate
+
+    def passes(self) -> list[Pass]:
+        """See `Layer.passes`."""
+        H, W, _ = x_shape = self.input_shape or ()
+        OH, OW, _ = self.compute_output_shape(x_shape)
+        return [
+            self._pass(explanation.FORWARD, "conv2d", (OH, OW), (OH, OW)),
+            self._pass(explanation.INPUT_GRADIENT, "conv2d_grad_input", (H, W), (OH, OW)),
+            self._pass(explanation.FILTER_GRADIENT, "conv2d_grad_kernel", (OH, OW), (OH, OW)),
+        ]
+
+    def _pass(self, step: str, operation: str, tiled: Pair, outputs: Pair) -> Pass:
+        """Return the row of a pass; `tiled` is what Winograd cuts into tiles."""
+        algorithm, reason, refused = kernels.choose(operation, *self._choice())
+        if algorithm == "winograd" and not refused:
+            r = self.kernel_size[0]
+            m = kernels.module("winograd").tile_size(r, *tiled)
+            name, saving = explanation.minimal_filtering(m, r, tiled, outputs)
+            algorithm, reason = f"{algorithm} {name}", f"{reason}: {saving}"
+        return Pass(self.label, step, algorithm, reason)
 
     def _find(self, operation: str) -> Callable[..., np.ndarray]:
         function: Callable[..., np.ndarray] = getattr(kernels.module(self.select(operation)), operation)

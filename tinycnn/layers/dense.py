@@ -9,6 +9,7 @@
 import numpy as np
 
 from tinycnn import activations, checks, initializers, kernels
+from tinycnn.kernels.explanation import FILTER_GRADIENT, FORWARD, INPUT_GRADIENT, Pass
 from tinycnn.layers.base import Layer, Shape
 
 
@@ -75,10 +76,25 @@ class Dense(Layer):
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Assign grads["kernel"] and grads["bias"]; return dx (N, C) for dy (N, F)."""
+        return kernels.matmul(self._assign(dy), self.params["kernel"].T)
+
+    def backward_params(self, dy: np.ndarray) -> None:
+        """See `Layer.backward_params`."""
+        self._assign(dy)
+
+    def _assign(self, dy: np.ndarray) -> np.ndarray:
+        """Assign the gradients and return dz."""
         x, y = self._recall()
         self._check_gradient(dy, y.shape)
         dz = self._activation.gradient(y, dy)
         kernels.matmul(x.T, dz, out=self.grads["kernel"])
         if self.use_bias:
             dz.sum(axis=0, out=self.grads["bias"])
-        return kernels.matmul(dz, self.params["kernel"].T)
+        return dz
+
+    def passes(self) -> list[Pass]:
+        """See `Layer.passes`."""
+        algorithm, reason, _ = kernels.choose_matmul(self.params["kernel"].size)
+        return [
+            Pass(self.label, step, algorithm, reason) for step in (FORWARD, INPUT_GRADIENT, FILTER_GRADIENT)
+        ]

@@ -10,12 +10,15 @@ import numpy as np
 
 from tinycnn import checks, kernels
 from tinycnn.checks import Pads, Pair
-from tinycnn.kernels import geometry
+from tinycnn.kernels import explanation, geometry
+from tinycnn.kernels.explanation import Pass
 from tinycnn.layers.base import Layer, Shape
 
 
 class _Pooling2D(Layer):
-    """What the two window pools share: arguments and sizes."""
+    """What the two window pools share: arguments and sizes, and how the choice of an algorithm is told."""
+
+    operation = ""  # the one of `kernels.OPERATIONS` that is its forward pass
 
     def __init__(
         self,
@@ -49,6 +52,12 @@ class _Pooling2D(Layer):
         """Return window, strides and padding, as the kernels take them."""
         return self.pool_size, self.strides, self._pads(self.input_shape or ())
 
+    def passes(self) -> list[Pass]:
+        """See `Layer.passes`."""
+        steps = (explanation.FORWARD, ""), (explanation.INPUT_GRADIENT, "_grad_input")
+        choices = [(step, kernels.choose(self.operation + which, self.algorithm)) for step, which in steps]
+        return [Pass(self.label, step, choice.name, choice.reason) for step, choice in choices]
+
 
 class MaxPooling2D(_Pooling2D):
     """The maximum of each window; of equal pixels the first, in row-major order, is the winner.
@@ -65,6 +74,8 @@ class MaxPooling2D(_Pooling2D):
         "auto" or a name of `tinycnn.kernels.ALGORITHMS`.
     name : str, optional
     """
+
+    operation = "maxpool2d"
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return y (N, OH, OW, C) for x (N, H, W, C)."""
@@ -96,6 +107,8 @@ class AveragePooling2D(_Pooling2D):
         "auto" or a name of `tinycnn.kernels.ALGORITHMS`.
     name : str, optional
     """
+
+    operation = "averagepool2d"
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return y (N, OH, OW, C) for x (N, H, W, C)."""
