@@ -141,8 +141,9 @@ class ConvStage:
 
     def _is_automatic(self) -> bool:
         """Return whether no algorithm was asked for: neither by a layer, nor around, nor by the process."""
-        asked = [layer.algorithm for layer in self.layers if isinstance(layer, Conv2D | MaxPooling2D)]
-        return all(kernels.requested_now(algorithm) == "auto" for algorithm in asked)
+        if kernels.requested_now("auto") != "auto":
+            return False
+        return all(getattr(layer, "algorithm", "auto") == "auto" for layer in self.layers)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(str(layer.name) for layer in self.layers)})"
@@ -167,7 +168,7 @@ class ConvPoolStage(ConvStage):
         if self.dropout is not None and training:
             name, dropped, scale = self.dropout.next_mask()
         pool = self.pool.pool_size, self.pool.strides, philox_key(*name), dropped, scale
-        if self._pools_in_cache():
+        if self._pools_in_cache(len(x)):
             self.conv.check_input(x)
             kernel, bias = self.conv.params["kernel"], self.conv.params.get("bias")
             y, winner = kernels.module("winograd").conv2d_pool(x, kernel, bias, self.conv.pads(), *pool)
@@ -192,9 +193,9 @@ class ConvPoolStage(ConvStage):
         )
         return dx
 
-    def _pools_in_cache(self) -> bool:
+    def _pools_in_cache(self, images: int) -> bool:
         """Return whether the sums are pooled before they are written: in the kernels that can."""
-        return self.conv.select("conv2d") == "winograd"
+        return self.conv.select("conv2d", images) == "winograd"
 
     def _passes(self) -> list[Pass]:
         """Return the rows of the convolution, whose gradients take in those of the layers after it."""
@@ -204,7 +205,7 @@ class ConvPoolStage(ConvStage):
         why = f"skips zeros: {zeros} leave <= {math.ceil(100 * share)} %"
         when = (
             "while the sums of {} are in the cache"
-            if self._pools_in_cache()
+            if self._pools_in_cache(kernels.WINOGRAD_OUTPUTS)  # as many images as that are many
             else "of the output of {}, whole"
         )
         rows = [self.conv.passes()[0]]

@@ -110,6 +110,8 @@ def promised(model, batch):
     }
     for name, step, told, reason in model.passes():
         layer, (algorithm, _, tiles) = model[name], told.partition(" ")
+        if (few := re.search(r"direct if batch <= (\d+)", reason)) and batch <= int(few[1]):
+            algorithm, tiles = "direct", ""
         here = calls[numbers[name], "forward" if step == "forward" else "backward"]
         if isinstance(layer, Dense):
             if algorithm == "dense":
@@ -229,6 +231,17 @@ def test_the_largest_batch_that_numpy_multiplies(monkeypatch):
     model = compiled(Dense(30), Dense(31), shape=(40,))
     limit = int(re.search(r"NumPy if batch <= (\d+)", explain(model))[1])
     for batch in (1, limit, limit + 1):
+        check(monkeypatch, model, batch)
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_the_largest_batch_that_is_not_for_winograd(monkeypatch, fuse):
+    """On both sides of it, for a convolution alone and for one before a pool."""
+    model = compiled(Conv2D(16, 2, **RELU), MaxPooling2D(), Conv2D(6, 2, **RELU), Flatten(), fuse=fuse)
+    limits = [int(limit) for limit in re.findall(r"direct if batch <= (\d+)", explain(model))]
+    assert limits
+    for batch in {size for limit in limits for size in (limit, limit + 1)}:
         check(monkeypatch, model, batch)
         monkeypatch.undo()
 

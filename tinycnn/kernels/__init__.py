@@ -57,8 +57,9 @@ OPERATIONS = (
     "averagepool2d",
     "averagepool2d_grad_input",
 )
-# Below so many input channels the transforms of "winograd" cost more than its products save.
-WINOGRAD_CHANNELS = 16
+# Below so many input channels, or so many outputs in all (N * OH * OW), the transforms of "winograd" cost
+# more than its products save.
+WINOGRAD_CHANNELS, WINOGRAD_OUTPUTS = 16, 128
 
 _context: ContextVar[str | None] = ContextVar("tinycnn_algorithm", default=None)
 
@@ -115,6 +116,7 @@ def choose(
     w_shape: tuple[int, ...] = (0, 0, 0, 0),
     strides: Pair = (1, 1),
     dilation: Pair = (1, 1),
+    outputs: int = WINOGRAD_OUTPUTS,
 ) -> Choice:
     """Return which algorithm computes an operation for a layer with `algorithm=requested`, and why.
 
@@ -126,6 +128,8 @@ def choose(
         "auto" or the name of an algorithm, which is then obeyed.
     w_shape, strides, dilation
         Of a convolution; "auto" chooses by them.
+    outputs : int
+        N * OH * OW of a convolution; the default stands for many.
 
     Examples
     --------
@@ -148,6 +152,8 @@ def choose(
         return Choice("direct", f"winograd refuses: {refusal}")
     if C < WINOGRAD_CHANNELS:
         return Choice("direct", f"{channels}; winograd pays from {WINOGRAD_CHANNELS} on")
+    if outputs < WINOGRAD_OUTPUTS:
+        return Choice("direct", f"{outputs} outputs; winograd pays from {WINOGRAD_OUTPUTS} on")
     return Choice("winograd", f"{KH}x{KW}, {channels}")
 
 

@@ -24,14 +24,17 @@ SMALLEST_KEPT = 2**16
 MOST_WAITING = 2**28
 
 _waiting: dict[int, list[np.ndarray]] = defaultdict(list)
+_bytes = 0  # of all that wait, counted along: to add them up for each array would cost more than the array
 
 
 class _Piece:
     """Raw memory under an array; when the array and all its views are gone, the memory waits in the pool."""
 
     def __init__(self, size: int) -> None:
+        global _bytes
         try:
             self._raw = _waiting[size].pop()
+            _bytes -= self._raw.nbytes
         except IndexError:
             self._raw = np.empty(size + CACHE_LINE, np.uint8)
         address = self._raw.ctypes.data
@@ -44,8 +47,12 @@ class _Piece:
         }
 
     def __del__(self) -> None:
-        if bytes_waiting() + self._raw.nbytes <= MOST_WAITING:
+        global _bytes
+        if _bytes + self._raw.nbytes > MOST_WAITING:
+            _bytes = bytes_waiting()  # threads may have counted at the same time, since no lock is taken here
+        if _bytes + self._raw.nbytes <= MOST_WAITING:
             _waiting[self._raw.nbytes - CACHE_LINE].append(self._raw)
+            _bytes += self._raw.nbytes
 
 
 def bytes_waiting() -> int:
@@ -55,7 +62,9 @@ def bytes_waiting() -> int:
 
 def release() -> None:
     """Give the memory that no array uses back to the system."""
+    global _bytes
     _waiting.clear()
+    _bytes = 0
 
 
 def aligned_empty(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:

@@ -99,10 +99,12 @@ def _convolve(
     KH, KW, C, F = w.shape
     lanes = VECTOR_BYTES // x.itemsize
     FP = rounded_up(F, lanes)
-    weights = aligned_zeros((KH, KW * C, FP), x.dtype)
-    weights[:, :, :F] = w.reshape(KH, KW * C, F)
-    bias = aligned_zeros(FP, x.dtype)
-    bias[:F] = b
+    if FP == F:
+        weights, bias = contiguous(w).reshape(KH, KW * C, F), b
+    else:
+        weights, bias = aligned_zeros((KH, KW * C, FP), x.dtype), np.zeros(FP, x.dtype)
+        weights[:, :, :F] = w.reshape(KH, KW * C, F)
+        bias[:F] = b
     OW, threads = y.shape[2], get_num_threads()
     reach = (
         (OW + ROWS - 1) * strides[1] + (KW - 1) * dilation[1] + 1

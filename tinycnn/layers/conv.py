@@ -8,6 +8,7 @@
 How the sums are computed is the business of `tinycnn.kernels`, chosen by `algorithm`.
 """
 
+import math
 import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -98,6 +99,11 @@ class Conv2D(Layer):
             raise ValueError(f"{self.label}: {error}") from None
         return *size, self.filters
 
+    def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any = np.float32) -> None:
+        """See `Layer.build`."""
+        super().build(input_shape, rng, dtype)
+        self._places = math.prod(self.compute_output_shape(input_shape)[:2])  # OH * OW
+
     def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Return the shapes of "kernel" and "bias"."""
         kernel = *self.kernel_size, input_shape[2], self.filters
@@ -107,7 +113,8 @@ class Conv2D(Layer):
         """Return y (N, OH, OW, F) for x (N, H, W, C)."""
         self.check_input(x)
         relu = self.activation == "relu"  # which the kernels can do on their way out
-        y = self._find("conv2d")(x, self.params["kernel"], self.params.get("bias"), *self._geometry(), relu)
+        kernel, bias = self.params["kernel"], self.params.get("bias")
+        y = self._find("conv2d", len(x))(x, kernel, bias, *self._geometry(), relu)
         y = y if relu else self._activation.function(y)
         if training:
             self._kept = x, y
@@ -137,20 +144,21 @@ class Conv2D(Layer):
 
     def grad_kernel(self, x: np.ndarray, dz: np.ndarray) -> np.ndarray:
         """Return dw for dz (N, OH, OW, F), the gradient before the activation."""
-        function = self._find("conv2d_grad_kernel")
+        function = self._find("conv2d_grad_kernel", len(x))
         return function(x, dz, self.params["kernel"].shape, *self._geometry())
 
     def grad_input(self, dz: np.ndarray) -> np.ndarray:
         """Return dx, likewise."""
         x_shape = (len(dz), *(self.input_shape or ()))
-        return self._find("conv2d_grad_input")(dz, self.params["kernel"], x_shape, *self._geometry())
+        function = self._find("conv2d_grad_input", len(dz))
+        return function(dz, self.params["kernel"], x_shape, *self._geometry())
 
-    def select(self, operation: str) -> str:
-        """Return the name of the algorithm that computes "conv2d" or one of its gradients."""
-        return kernels.select(operation, *self._choice())
+    def select(self, operation: str, images: int) -> str:
+        """Return the name of the algorithm that computes "conv2d", or one of its gradients, for a batch."""
+        return kernels.select(operation, *self._choice(), images * self._places)
 
     def _choice(self) -> tuple[str, Shape, Pair, Pair]:
-        """Return by what `kernels.choose` chooses."""
+        """Return by what `kernels.choose` chooses, whatever the batch."""
         return self.algorithm, self.params["kernel"].shape, self.strides, self.dilation_rate
 
     def passes(self) -> list[Pass]:
@@ -171,10 +179,13 @@ class Conv2D(Layer):
             m = kernels.module("winograd").tile_size(r, *tiled)
             name, saving = explanation.minimal_filtering(m, r, tiled, outputs)
             algorithm, reason = f"{algorithm} {name}", f"{reason}: {saving}"
+            if few := (kernels.WINOGRAD_OUTPUTS - 1) // math.prod(outputs):
+                reason += f"; direct if batch <= {few}"
         return Pass(self.label, step, algorithm, reason)
 
-    def _find(self, operation: str) -> Callable[..., np.ndarray]:
-        function: Callable[..., np.ndarray] = getattr(kernels.module(self.select(operation)), operation)
+    def _find(self, operation: str, images: int) -> Callable[..., np.ndarray]:
+        algorithm = kernels.module(self.select(operation, images))
+        function: Callable[..., np.ndarray] = getattr(algorithm, operation)
         return function
 
     def pads(self) -> Pads:
