@@ -134,6 +134,15 @@ def test_nobody_wins_exactly_where_the_relu_is_off_or_dropped(dropped):
     np.testing.assert_array_equal(y, np.where(kept, 4 * plain, 0))
 
 
+def test_a_number_that_is_the_threshold_is_kept():
+    """Dropped is what is below it."""
+    z = np.ones((2, 8, 6, 17), np.float32)
+    drawn = np.frombuffer(generator(*NAME).bytes(2 * 2 * 4 * 3 * 17), "<u2")
+    for dropped in np.sort(drawn)[[1, 100, -1]]:
+        y, _ = check(z, (2, 2), (2, 2), int(dropped))
+        assert (y == 0).sum() == (drawn < dropped).sum()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", [np.asfortranarray, every_other, reversed_view])
 def test_pool_takes_any_layout(layout, dtype):
