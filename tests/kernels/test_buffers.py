@@ -3,6 +3,7 @@
 import copy
 import ctypes
 import gc
+import itertools
 import pickle
 import random
 import sys
@@ -213,7 +214,7 @@ def test_arrays_that_are_alive_do_not_overlap():
     del arrays[3::4]
     arrays += [fresh(i, 2**14 + 16 * i) for i in range(20)]
     spans = sorted((address(a), address(a) + a.nbytes) for a in arrays)
-    assert all(stop <= start for (_, stop), (start, _) in zip(spans, spans[1:], strict=False))
+    assert all(stop <= start for (_, stop), (start, _) in itertools.pairwise(spans))
 
 
 def test_no_more_waits_than_the_limit(monkeypatch):
