@@ -78,7 +78,8 @@ class ConvStage:
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return the output of the last layer."""
-        self._kept = None
+        if training:
+            self._kept = None
         if not self._is_automatic():
             for layer in self.layers:
                 x = layer.forward(x, training)
