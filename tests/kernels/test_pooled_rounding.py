@@ -5,7 +5,7 @@ import pytest
 from test_kernel_arrays import every_other, reversed_view
 from test_pooled import CASES, SCALE, assert_close, compute, example
 
-from tinycnn.kernels import im2col, pooled, winograd
+from tinycnn.kernels import epilogue, im2col, pooled, winograd
 from tinycnn.kernels.buffers import aligned_empty
 from tinycnn.randomness import philox_key
 
@@ -54,7 +54,7 @@ def test_rounding_on_the_documented_network(layer, forward):
 @pytest.mark.parametrize("layout", [np.asfortranarray, every_other, reversed_view, np.copy])
 def test_any_layout_and_read_only(layout, dtype):
     """The same bits, and inputs stay as they are."""
-    (*arrays, winner), *_ = (lambda a, winner, *rest: ([*a, winner], rest))(*example(CASES[3], dtype))
+    arrays, winner, *_ = example(CASES[3], dtype)
     expected = compute(CASES[3], *arrays, winner)
     before = [a.copy() for a in (*arrays, winner)]
     views = [layout(a) for a in (*arrays, winner)]
@@ -66,6 +66,28 @@ def test_any_layout_and_read_only(layout, dtype):
         assert ours.flags.c_contiguous
     for a, b in zip((*arrays, winner), before, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_views_need_no_kernels_of_their_own():
+    """Numba compiles for each layout: half a minute for every new one, if they were not made alike before."""
+    (x, w, dy), winner, *_ = example(CASES[1], np.float32)
+    arrays = x, w, dy, winner
+    parallel = pooled._grad_kernel, pooled._grad_input, winograd._forward_pool, epilogue._pool
+
+    def compute_all(x, w, dy, winner):
+        compute(CASES[1], x, w, dy, winner)
+        dropout = philox_key(0, "dropout", 0), 9, 1.0
+        winograd.conv2d_pool(x, w[:, :2], None, VALID, *POOL, *dropout)
+        epilogue.pool(x, *POOL, *dropout)
+
+    compute_all(*arrays)
+    before = [list(kernel.__wrapped__.signatures) for kernel in parallel]
+    for layout in (np.copy, np.asfortranarray, every_other, reversed_view):
+        views = [layout(a) for a in arrays]
+        for a in views:
+            a.flags.writeable = False
+        compute_all(*views)
+    assert [list(kernel.__wrapped__.signatures) for kernel in parallel] == before
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -74,7 +74,7 @@ def joined(channels, rate, size=(9, 8), filters=17, kernel=2, pool=2, dtype=np.f
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("rate", [0.0, 2**-16, 0.3, 0.5, 1 - 2**-16])
+@pytest.mark.parametrize("rate", [0.0, 2**-20, 2**-16, 0.3, 0.5, 1 - 2**-16, 1 - 2**-20])
 @pytest.mark.parametrize("channels", [3, 16])  # direct, and winograd
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_a_stage_drops_what_its_layer_would(channels, rate, dtype, batch):
