@@ -82,7 +82,8 @@ class ConvStage:
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return the output of the last layer."""
-        self._kept = None
+        if training:
+            self._kept = None
         if not self._is_automatic():
             for layer in self.layers:
                 x = layer.forward(x, training)
@@ -132,6 +133,7 @@ class ConvStage:
     def _assign(self, dy: np.ndarray) -> np.ndarray:
         """Assign the gradients and return what `_grad_input` needs."""
         x, y = self._kept
+        self.conv._check_gradient(dy, y.shape)
         dz, db = kernels.module("epilogue").relu_gradient(y, dy)
         self.conv.assign_grads(self.conv.grad_kernel(x, dz), db)
         return dz
@@ -180,6 +182,7 @@ class ConvPoolStage(ConvStage):
 
     def _assign(self, dy: np.ndarray) -> np.ndarray:
         x, winner, scale = self._kept
+        self.layers[-1]._check_gradient(dy, winner.shape)
         kernel, geometry = self.conv.params["kernel"], self._geometry()
         dw, db = kernels.module("pooled").conv2d_grad_kernel(x, dy, winner, kernel.shape, *geometry, scale)
         self.conv.assign_grads(dw, db)

@@ -42,7 +42,7 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
     by_columns = a.strides[0] < a.strides[1]
     blocks_a = aligned_zeros((threads, *((bk, bm + ROWS) if by_columns else (bm + ROWS, bk))), a.dtype)
     blocks_c = aligned_empty((threads, bm + ROWS, bn), a.dtype)
-    in_place = b.flags.c_contiguous and N % lanes == 0
+    in_place = b.flags.c_contiguous and b.flags.writeable and N % lanes == 0
     blocks_b = b.reshape(1, K, N) if in_place else aligned_zeros((threads, bk, bn), a.dtype)
     _multiply(a, b, parts, blocks_a, blocks_b, blocks_c, lanes, by_columns, in_place)
     return y if K <= BLOCK_K else parts.sum(axis=0, out=y)

@@ -67,7 +67,8 @@ class Dropout(Layer):
         by what the others are multiplied.
         """
         self.step += 1
-        return (self._key, "dropout", self.step - 1), round(self.rate * 2**16), 1 / (1 - self.rate)
+        threshold = min(round(self.rate * 2**16), 2**16 - 1)  # which 16 bits hold, as kernels need it
+        return (self._key, "dropout", self.step - 1), threshold, 1 / (1 - self.rate)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Return dx in the shape of dy: zero where the forward pass dropped."""
