@@ -133,7 +133,7 @@ class ConvStage:
     def _assign(self, dy: np.ndarray) -> np.ndarray:
         """Assign the gradients and return what `_grad_input` needs."""
         x, y = self._kept
-        self.conv._check_gradient(dy, y.shape)
+        self.conv.check_gradient(dy, y.shape)
         dz, db = kernels.module("epilogue").relu_gradient(y, dy)
         self.conv.assign_grads(self.conv.grad_kernel(x, dz), db)
         return dz
@@ -182,7 +182,7 @@ class ConvPoolStage(ConvStage):
 
     def _assign(self, dy: np.ndarray) -> np.ndarray:
         x, winner, scale = self._kept
-        self.layers[-1]._check_gradient(dy, winner.shape)
+        self.layers[-1].check_gradient(dy, winner.shape)
         kernel, geometry = self.conv.params["kernel"], self._geometry()
         dw, db = kernels.module("pooled").conv2d_grad_kernel(x, dy, winner, kernel.shape, *geometry, scale)
         self.conv.assign_grads(dw, db)

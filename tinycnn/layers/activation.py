@@ -37,5 +37,5 @@ class Activation(Layer):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Return dx in the shape of dy."""
         y = self._recall()
-        self._check_gradient(dy, y.shape)
+        self.check_gradient(dy, y.shape)
         return self._activation.gradient(y, dy)

@@ -153,7 +153,7 @@ class Layer(ABC):
             raise ValueError(f"{self.label}: expected build(input_shape, rng) before forward, received none")
         self._check_array("x", x, (None, *self.input_shape))
 
-    def _check_gradient(self, dy: np.ndarray, shape: Shape) -> None:
+    def check_gradient(self, dy: np.ndarray, shape: Shape) -> None:
         """Raise unless dy is a gradient of an output of this `shape`."""
         self._check_array("dy", dy, shape)
 

@@ -131,7 +131,7 @@ class Conv2D(Layer):
     def _assign(self, dy: np.ndarray) -> np.ndarray:
         """Assign the gradients and return dz."""
         x, y = self._recall()
-        self._check_gradient(dy, y.shape)
+        self.check_gradient(dy, y.shape)
         dz = self._activation.gradient(y, dy)
         self.assign_grads(self.grad_kernel(x, dz), dz.sum(axis=(0, 1, 2)))
         return dz

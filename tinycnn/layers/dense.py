@@ -85,7 +85,7 @@ class Dense(Layer):
     def _assign(self, dy: np.ndarray) -> np.ndarray:
         """Assign the gradients and return dz."""
         x, y = self._recall()
-        self._check_gradient(dy, y.shape)
+        self.check_gradient(dy, y.shape)
         dz = self._activation.gradient(y, dy)
         kernels.matmul(x.T, dz, out=self.grads["kernel"])
         if self.use_bias:

@@ -73,5 +73,5 @@ class Dropout(Layer):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Return dx in the shape of dy: zero where the forward pass dropped."""
         mask = self._recall()
-        self._check_gradient(dy, mask.shape)
+        self.check_gradient(dy, mask.shape)
         return dy * mask

@@ -29,5 +29,5 @@ class Flatten(Layer):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Return dx in the shape of x."""
         x_shape = self._recall()
-        self._check_gradient(dy, (x_shape[0], math.prod(x_shape[1:])))
+        self.check_gradient(dy, (x_shape[0], math.prod(x_shape[1:])))
         return dy.reshape(x_shape)

@@ -94,7 +94,7 @@ class BatchNormalization(Layer):
         x_hat * mean(g * x_hat)); the moving averages do not: then dx = inverse * g.
         """
         x_hat, inverse, from_batch = self._recall()
-        self._check_gradient(dy, x_hat.shape)
+        self.check_gradient(dy, x_hat.shape)
         batch_axes = tuple(range(dy.ndim - 1))
         if self.scale:
             self.grads["gamma"][...] = (dy * x_hat).sum(axis=batch_axes)

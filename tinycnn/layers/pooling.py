@@ -88,7 +88,7 @@ class MaxPooling2D(_Pooling2D):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Return dx (N, H, W, C): each dy goes to the winner of its window."""
         argmax, x_shape = self._recall()
-        self._check_gradient(dy, argmax.shape)
+        self.check_gradient(dy, argmax.shape)
         return kernels.find("maxpool2d_grad_input", self.algorithm)(dy, argmax, x_shape, *self._geometry())
 
 
@@ -121,7 +121,7 @@ class AveragePooling2D(_Pooling2D):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Return dx (N, H, W, C): each dy is shared equally by its window."""
         y_shape = self._recall()
-        self._check_gradient(dy, y_shape)
+        self.check_gradient(dy, y_shape)
         x_shape = (dy.shape[0], *(self.input_shape or ()))
         return kernels.find("averagepool2d_grad_input", self.algorithm)(dy, x_shape, *self._geometry())
 
@@ -144,5 +144,5 @@ class GlobalAveragePooling2D(Layer):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Return dx (N, H, W, C): each dy is shared equally by its image."""
         N, H, W, C = self._recall()
-        self._check_gradient(dy, (N, C))
+        self.check_gradient(dy, (N, C))
         return np.broadcast_to((dy / (H * W))[:, None, None, :], (N, H, W, C)).copy()
