@@ -203,7 +203,7 @@ def conv2d_grad_kernel(
     FP = rounded_up(F, lanes)
     width = rounded_up(((OW - 1) * strides[1] + (KW - 1) * dilation[1] + 1 + ROWS) * C, lanes)
     reach = (KH - 1) * dilation[0] + 1
-    band = int(np.clip((BAND // width - reach) // strides[0] + 1, 1, OH))
+    band = min(max((BAND // width - reach) // strides[0] + 1, 1), OH)
     threads = get_num_threads()
     images = aligned_zeros((threads, (band - 1) * strides[0] + reach, width), x.dtype)
     gradients = aligned_zeros((threads, band, OW, FP), x.dtype)

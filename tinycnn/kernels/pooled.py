@@ -59,8 +59,8 @@ def conv2d_grad_kernel(
     lanes, threads = VECTOR_BYTES // x.itemsize, get_num_threads()
     row = rounded_up(KW * C, lanes)
     HP, WP = H + sum(padding[0]), W + sum(padding[1])
-    images = int(np.clip(IMAGES // (HP * WP * C * x.itemsize), 1, 8))
-    group = int(np.clip(LIST // (images * PH * PW), 1, F))
+    images = min(max(IMAGES // (HP * WP * C * x.itemsize), 1), 8)
+    group = min(max(LIST // (images * PH * PW), 1), F)
     # an image without padding is read where it is, unless the last vector of a row would end outside
     in_place = x.shape[1:3] == (HP, WP) and row == KW * C
     image = aligned_zeros((threads, 0 if in_place else images * HP * WP * C + row), x.dtype)

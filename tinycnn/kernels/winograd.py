@@ -242,7 +242,7 @@ def conv2d_grad_kernel(
     lanes, threads = VECTOR_BYTES // x.itemsize, get_num_threads()
     TH, TW, alpha = -(-OH // m), -(-OW // m), m + r - 1
     CP, FP = rounded_up(C, lanes), rounded_up(F, lanes)
-    images = int(np.clip(GRADIENT_BLOCK // (TH * TW), 1, max(len(x), 1)))
+    images = max(min(GRADIENT_BLOCK // (TH * TW), len(x)), 1)
     image = aligned_zeros((threads, TH * m + r - 1, TW * m + r - 1, CP), x.dtype)
     gradient = aligned_zeros((threads, TH * m, TW * m, FP), x.dtype)
     V = aligned_empty((alpha * alpha, images * TH * TW + 1, CP), x.dtype)  # one tile more than is read
