@@ -209,3 +209,18 @@ def test_the_twins_have_the_same_arguments():
     assert list(inspect.signature(kernels.matmul).parameters) == list(
         inspect.signature(dense.matmul).parameters
     )
+
+
+def test_factors_of_two_dtypes_are_refused():
+    a, b = pair(9, 77, 128, np.float32)
+    with pytest.raises(ValueError, match="one for all arrays"):
+        kernels.matmul(a, b.astype(np.float64))
+
+
+@pytest.mark.parametrize("size", [(2, 3, 4), (130, 97, 131), (33, 3 * BLOCK_K, 17)])
+def test_the_result_is_written_where_it_is_wanted(size):
+    """At each number of parts, and by NumPy."""
+    a, b = pair(*size, np.float64)
+    out = np.full((size[0], size[2]), np.nan)
+    assert kernels.matmul(a, b, out=out) is out
+    np.testing.assert_allclose(out, a @ b, atol=1e-11)

@@ -37,7 +37,7 @@ import numpy as np
 from tinycnn import checks
 from tinycnn.checks import Pair
 from tinycnn.kernels.explanation import explain as explain  # a name of this module
-from tinycnn.kernels.geometry import winograd_refuses
+from tinycnn.kernels.geometry import check_same_dtype, winograd_refuses
 
 #: The algorithms, and what each is for.
 ALGORITHMS = {
@@ -189,6 +189,7 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
     which must be contiguous, the result is written there.
     """
     checks.shape("b", b.shape, (a.shape[1], None))
+    check_same_dtype(a=a, b=b)
     if choose_matmul().name == "numpy":
         return np.matmul(a, b, out=out)
     product: np.ndarray = module("dense").matmul(a, b, out)

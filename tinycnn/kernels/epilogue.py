@@ -117,7 +117,8 @@ def relu_gradient(y: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray
     F = y.shape[-1]
     dz = aligned_empty(dy.shape, dy.dtype)
     parts = np.zeros((PARTS, F), dy.dtype)
-    _relu_gradient(y.reshape(-1, F), contiguous(dy).reshape(-1, F), dz.reshape(-1, F), parts)
+    y, dy = contiguous(y), contiguous(dy)
+    _relu_gradient(y.reshape(-1, F), dy.reshape(-1, F), dz.reshape(-1, F), parts)
     return dz, parts.sum(axis=0)
 
 
