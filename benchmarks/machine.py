@@ -27,7 +27,11 @@ from llvmlite import binding, ir
 from numba import get_num_threads, njit, prange, set_num_threads, types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from threadpoolctl import threadpool_limits
+
+try:
+    from threadpoolctl import threadpool_limits
+except ImportError:
+    raise SystemExit('benchmarks: expected threadpoolctl; run pip install -e ".[bench]"') from None
 
 # Of independent multiply-adds: more than are in flight at a time (two a cycle, four cycles each), fewer than
 # there are registers on any processor.
