@@ -97,7 +97,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     needed = [(f"--peers {name}", package) for name in options.peers for package in contestants.PEERS[name]]
     for what, package in needed + [("--roofline", "matplotlib")] * (options.roofline is not None):
         if find_spec(package) is None:
-            parser.error(f'{what}: {package} is not installed; pip install "tinycnn[peers,plot]"')
+            parser.error(f'{what}: {package} is not installed; pip install "tinycnn[bench,peers]"')
     return options
 
 

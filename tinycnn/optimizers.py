@@ -75,11 +75,16 @@ class Optimizer(ABC):
         ValueError
             When shapes or dtypes differ from each other or from the moments'.
         """
-        checks.shape("gradients", gradients.shape, parameters.shape)
         for name in self.slot_names():
             if name not in self.slots:
                 self.slots[name] = np.zeros_like(parameters)
-            checks.shape(f"{type(self).__name__}.{name}", self.slots[name].shape, parameters.shape)
+        for name, array in {"gradients": gradients, **self.slots}.items():
+            checks.shape(f"{type(self).__name__}: {name}", array.shape, parameters.shape)
+            if array.dtype != parameters.dtype:
+                raise ValueError(
+                    f"{type(self).__name__}: {name}: expected {parameters.dtype} as the parameters, "
+                    f"received {array.dtype}"
+                )
         self.iterations += 1
         scale = self._clip_scale(gradients, spans)
         for span in spans:

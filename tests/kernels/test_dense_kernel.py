@@ -224,3 +224,20 @@ def test_the_result_is_written_where_it_is_wanted(size):
     out = np.full((size[0], size[2]), np.nan)
     assert kernels.matmul(a, b, out=out) is out
     np.testing.assert_allclose(out, a @ b, atol=1e-11)
+
+
+@pytest.mark.parametrize("rows", [20, 200])
+def test_a_result_of_another_shape_or_dtype_is_refused(rows):
+    """Kernels would write beyond it."""
+    a, b = pair(100, 100, 100, np.float32)
+    with pytest.raises(ValueError, match="out: expected"):
+        kernels.matmul(a, b, out=np.empty((rows, 100), np.float32))
+    with pytest.raises(ValueError, match="one for all arrays"):
+        kernels.matmul(a, b, out=np.empty((100, 100)))
+
+
+def test_a_result_over_a_factor_is_refused():
+    a, b = pair(100, 100, 100, np.float32)
+    for out in (a, b, np.empty((100, 200), np.float32)[:, ::2]):
+        with pytest.raises(ValueError, match="apart from a and b"):
+            kernels.matmul(a, b, out=out)

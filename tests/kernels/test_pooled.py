@@ -110,3 +110,21 @@ def test_add_rows_at_every_remainder(dtype, rows, vectors):
     add_rows(rows, vectors, lanes, g, 0, offsets, 0, count, b, 0, width, c, 0, c.shape[1])
     np.testing.assert_allclose(c, expected, atol=1e-5 if dtype is np.float32 else 1e-13)
     np.testing.assert_array_equal(c[rows], expected[rows].astype(dtype))
+
+
+def test_a_winner_that_is_no_pixel_of_its_window_is_refused():
+    """Kernels write where it points."""
+    (x, w, dy), winner, *_ = example(CASES[0], np.float32)
+    winner.flat[0] = 5
+    with pytest.raises(ValueError, match="winner: expected 0 to 4, received 5"):
+        pooled.conv2d_grad_kernel(x, dy, winner, w.shape, *CASES[0][7:])
+    with pytest.raises(ValueError, match="winner: expected 0 to 4, received 5"):
+        pooled.conv2d_grad_input(dy, winner, w, x.shape, *CASES[0][7:])
+
+
+def test_offsets_that_32_bits_do_not_hold_are_refused():
+    """Before anything is read: the image here is one number, repeated."""
+    x = np.broadcast_to(np.float32(0), (1, 2**15, 2**14, 4))
+    dy = np.broadcast_to(np.float32(0), (1, 1, 1, 1))
+    with pytest.raises(ValueError, match="less than"):
+        pooled.conv2d_grad_kernel(x, dy, np.zeros((1, 1, 1, 1), np.uint8), (2, 2, 4, 1), *CASES[0][7:])

@@ -186,10 +186,14 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
     """Return a (M, K) @ b (K, N), both float32 or both float64; views with any strides are welcome.
 
     By what `choose_matmul` says; `kernels.dense` itself leaves small products to NumPy. With `out` (M, N),
-    which must be contiguous, the result is written there.
+    which must be contiguous and apart from a and b, the result is written there.
     """
     checks.shape("b", b.shape, (a.shape[1], None))
-    check_same_dtype(a=a, b=b)
+    check_same_dtype(a=a, b=b, out=out)
+    if out is not None:
+        checks.shape("out", out.shape, (a.shape[0], b.shape[1]))
+        if not out.flags.c_contiguous or np.may_share_memory(out, a) or np.may_share_memory(out, b):
+            raise ValueError("out: expected a contiguous array apart from a and b, received another")
     if choose_matmul().name == "numpy":
         return np.matmul(a, b, out=out)
     product: np.ndarray = module("dense").matmul(a, b, out)

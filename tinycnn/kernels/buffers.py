@@ -30,13 +30,19 @@ _bytes = 0  # of all that wait, counted along: to add them up for each array wou
 class _Piece:
     """Raw memory under an array; when the array and all its views are gone, the memory waits in the pool."""
 
+    _raw: np.ndarray | None = None
+
     def __init__(self, size: int) -> None:
         global _bytes
         try:
             self._raw = _waiting[size].pop()
             _bytes -= self._raw.nbytes
         except IndexError:
-            self._raw = np.empty(size + CACHE_LINE, np.uint8)
+            try:
+                self._raw = np.empty(size + CACHE_LINE, np.uint8)
+            except MemoryError:
+                release()
+                self._raw = np.empty(size + CACHE_LINE, np.uint8)
         address = self._raw.ctypes.data
         # NumPy's protocol for memory that somebody else owns: the array made of it holds on to this object
         self.__array_interface__ = {
@@ -48,6 +54,8 @@ class _Piece:
 
     def __del__(self) -> None:
         global _bytes
+        if self._raw is None:
+            return
         if _bytes + self._raw.nbytes > MOST_WAITING:
             _bytes = bytes_waiting()  # threads may have counted at the same time, since no lock is taken here
         if _bytes + self._raw.nbytes <= MOST_WAITING:

@@ -34,6 +34,7 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
     (M, K), N = a.shape, b.shape[1]
     if M * K * N <= SMALL:
         return np.matmul(a, b, out=out)
+    a = a if a.flags.writeable else a.copy()  # see `buffers.contiguous`
     lanes, threads = VECTOR_BYTES // a.itemsize, get_num_threads()
     y = aligned_empty((M, N), a.dtype) if out is None else out
     parts = y[None] if K <= BLOCK_K else aligned_empty((-(-K // BLOCK_K), M, N), a.dtype)

@@ -17,10 +17,9 @@ from numba import get_num_threads, get_thread_id, prange
 
 from tinycnn.checks import Pair
 from tinycnn.kernels.buffers import aligned_empty, contiguous
+from tinycnn.kernels.direct import PARTS
 from tinycnn.kernels.jit import jit
 from tinycnn.kernels.random import bits_room, fill_bits
-
-PARTS = 16  # of a batch, each with a bias gradient of its own; fixed, as in `direct`
 
 
 @jit
@@ -94,7 +93,7 @@ def pool(
 
 @jit(parallel=True)
 def _pool(z, b, y, winner, words, bits, QH, QW, SH, SW, key, dropped, scale):
-    size = y[0].size
+    size = y.shape[1] * y.shape[2] * y.shape[3]
     for n in prange(y.shape[0]):
         t = get_thread_id()
         first = fill_bits(key, n * size, size, words[t]) if dropped > 0 else 0

@@ -90,8 +90,8 @@ def gemm_tile(rows: int, nv: int) -> Any:
 
 
 # One of each block that `gemm` needs: full and one row less, and what is left of the vectors of a row.
-_full_4, _full_2, _full_1 = (gemm_tile(ROWS, nv) for nv in (max(VECTORS, 2), 2, 1))
-_less_4, _less_2, _less_1 = (gemm_tile(ROWS - 1, nv) for nv in (max(VECTORS, 2), 2, 1))
+_full_wide, _full_2, _full_1 = (gemm_tile(ROWS, nv) for nv in (VECTORS, 2, 1))
+_less_wide, _less_2, _less_1 = (gemm_tile(ROWS - 1, nv) for nv in (VECTORS, 2, 1))
 
 
 @jit
@@ -110,13 +110,13 @@ def gemm(M, vectors, lanes, a, ao, am, ar, ak, b, bo, br, bk, c, co, cm, R, K, k
             ai, ci = ao + i * am, cj + i * cm
             if rows == ROWS:
                 if nv == VECTORS:
-                    _full_4(a, ai, am, ar, ak, b, bj, br, bk, c, ci, cm, R, K, keep)
+                    _full_wide(a, ai, am, ar, ak, b, bj, br, bk, c, ci, cm, R, K, keep)
                 elif nv == 2:
                     _full_2(a, ai, am, ar, ak, b, bj, br, bk, c, ci, cm, R, K, keep)
                 else:
                     _full_1(a, ai, am, ar, ak, b, bj, br, bk, c, ci, cm, R, K, keep)
             elif nv == VECTORS:
-                _less_4(a, ai, am, ar, ak, b, bj, br, bk, c, ci, cm, R, K, keep)
+                _less_wide(a, ai, am, ar, ak, b, bj, br, bk, c, ci, cm, R, K, keep)
             elif nv == 2:
                 _less_2(a, ai, am, ar, ak, b, bj, br, bk, c, ci, cm, R, K, keep)
             else:

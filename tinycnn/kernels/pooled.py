@@ -19,12 +19,12 @@ from numba import get_num_threads, get_thread_id, prange
 
 from tinycnn.checks import Pads, Pair
 from tinycnn.kernels.buffers import aligned_empty, aligned_zeros, contiguous, rounded_up
+from tinycnn.kernels.direct import PARTS
 from tinycnn.kernels.jit import jit
 from tinycnn.kernels.simd import VECTOR_BYTES
 from tinycnn.kernels.sparse import add_rows
 from tinycnn.kernels.tiles import gather_image
 
-PARTS = 16  # of the batch, each with a gradient of its own; fixed, as in `direct`
 # What a thread works on at a time should stay in its level 2 cache: bytes of images, entries of lists.
 IMAGES, LIST = 2**18, 2**14
 
@@ -59,13 +59,14 @@ def conv2d_grad_kernel(
     lanes, threads = VECTOR_BYTES // x.itemsize, get_num_threads()
     row = rounded_up(KW * C, lanes)
     HP, WP = H + sum(padding[0]), W + sum(padding[1])
-    images = min(max(IMAGES // (HP * WP * C * x.itemsize), 1), 8)
+    images = min(max(IMAGES // (HP * WP * C * x.itemsize), 1), max(N // PARTS, 1))
+    _check(winner, pool_size, images * HP * WP * C)
     group = min(max(LIST // (images * PH * PW), 1), F)
     # an image without padding is read where it is, unless the last vector of a row would end outside
     in_place = x.shape[1:3] == (HP, WP) and row == KW * C
     image = aligned_zeros((threads, 0 if in_place else images * HP * WP * C + row), x.dtype)
-    values = aligned_empty((threads, group * images * PH * PW + 1), x.dtype)
-    places = aligned_empty((threads, group * images * PH * PW + 1), np.int32)
+    values = aligned_empty((threads, group * images * PH * PW), x.dtype)
+    places = aligned_empty((threads, group * images * PH * PW), np.int32)
     parts = aligned_empty((min(PARTS, max(N, 1)), F, KH, row), x.dtype)
     biases = np.zeros((len(parts), F), x.dtype)
     corner, scale = (padding[0][0], padding[1][0]), x.dtype.type(scale)
@@ -76,6 +77,15 @@ def conv2d_grad_kernel(
     dw = aligned_empty((KH, KW * C, F), x.dtype)
     _add_parts(parts, dw)
     return dw.reshape(w_shape), biases.sum(axis=0)
+
+
+def _check(winner: np.ndarray, pool_size: Pair, size: int) -> None:
+    """Raise for winners that are no pixels of a window, and for offsets that 32 bits do not hold."""
+    nobody = pool_size[0] * pool_size[1]
+    if winner.size and winner.max() > nobody:
+        raise ValueError(f"winner: expected 0 to {nobody}, received {winner.max()}")
+    if size >= 2**31:
+        raise ValueError(f"expected an image, and filters, of less than 2**31 numbers, received {size}")
 
 
 @jit(parallel=True)
@@ -168,8 +178,9 @@ def conv2d_grad_input(
     in_place = x_shape[1:3] == (HP, WP) and row == KW * C  # as above
     image = aligned_empty((threads, 0 if in_place else HP * WP * C + row), dy.dtype)
     lists = pool_size[0] * pool_size[1] + 1  # the last is for those whom the gradient does not reach
-    values = aligned_empty((threads, lists * F + 1), dy.dtype)
-    places = aligned_empty((threads, lists * F + 1), np.int32)
+    _check(winner, pool_size, filters.size)
+    values = aligned_empty((threads, lists * F), dy.dtype)
+    places = aligned_empty((threads, lists * F), np.int32)
     dx = aligned_empty(x_shape, dy.dtype)
     corner, scale = (padding[0][0], padding[1][0]), dy.dtype.type(scale)
     _grad_input(

@@ -2,7 +2,7 @@
 
 ::
 
-    list of (g, offset) -> gather_tile -> C (rows, nv vectors) += sum over the list of g * B[offset]
+    list of (g, offset) -> scaled_rows_tile -> C (rows, nv vectors) += sum over the list of g * B[offset]
 
 It is the counterpart of `microkernel` for gradients that are mostly zero: no row of B is loaded for a zero.
 Each entry of the list costs a broadcast, and then a load and a multiply-add for each vector; so the block is
@@ -21,7 +21,7 @@ from tinycnn.kernels.microkernel import ROWS, VECTORS
 from tinycnn.kernels.simd import I64, Simd
 
 
-def gather_tile(rows: int, nv: int) -> Any:
+def scaled_rows_tile(rows: int, nv: int) -> Any:
     """Return the intrinsic that adds scaled rows of B, picked by a list, to `rows` by `nv` vectors of C.
 
     It takes (g, go, offset, oo, count, b, bo, br, c, co, cm): the list is g[go + i], offset[oo + i] for i
@@ -70,14 +70,14 @@ def gather_tile(rows: int, nv: int) -> Any:
 # accumulators for; then half of them, then one.
 WIDE = {3: ROWS * VECTORS // 4, 2: ROWS * VECTORS // 3, 1: 2 * ROWS * VECTORS // 3}
 WIDE_3, WIDE_2, WIDE_1 = WIDE[3], WIDE[2], WIDE[1]
-_add_3w, _add_3h, _add_31 = (gather_tile(3, nv) for nv in (WIDE_3, WIDE_3 // 2, 1))
-_add_2w, _add_2h, _add_21 = (gather_tile(2, nv) for nv in (WIDE_2, WIDE_2 // 2, 1))
-_add_1w, _add_1h, _add_11 = (gather_tile(1, nv) for nv in (WIDE_1, WIDE_1 // 2, 1))
+_add_3w, _add_3h, _add_31 = (scaled_rows_tile(3, nv) for nv in (WIDE_3, WIDE_3 // 2, 1))
+_add_2w, _add_2h, _add_21 = (scaled_rows_tile(2, nv) for nv in (WIDE_2, WIDE_2 // 2, 1))
+_add_1w, _add_1h, _add_11 = (scaled_rows_tile(1, nv) for nv in (WIDE_1, WIDE_1 // 2, 1))
 
 
 @jit
 def add_rows(rows, vectors, lanes, g, go, offset, oo, count, b, bo, br, c, co, cm):
-    """C (rows, vectors) += sum over a list of g * B[offset]; see `gather_tile` for the arguments."""
+    """C (rows, vectors) += sum over a list of g * B[offset]; see `scaled_rows_tile` for the arguments."""
     r = 0
     while r < rows:
         left = rows - r

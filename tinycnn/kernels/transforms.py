@@ -37,13 +37,13 @@ def matrices(m: int, r: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             norm *= a - other
         at[:, j] = [float(a**i) for i in range(m)]
         g[j] = [float(a**k / norm) for k in range(r)]
-        bt[j, : alpha - 1] = _product(others)
+        bt[j, : alpha - 1] = _from_roots(others)
     at[m - 1, -1] = g[-1, r - 1] = 1
-    bt[-1] = _product(points)
+    bt[-1] = _from_roots(points)
     return at, g, bt
 
 
-def _product(roots: list[Fraction]) -> list[float]:
+def _from_roots(roots: list[Fraction]) -> list[float]:
     """Return the coefficients of the product of (x - root), from that of x**0 up."""
     coefficients = [Fraction(1)]
     for root in roots:

@@ -20,6 +20,7 @@ from numba import get_num_threads, get_thread_id, prange
 
 from tinycnn.checks import Pads, Pair
 from tinycnn.kernels.buffers import aligned_empty, aligned_zeros, contiguous, rounded_up
+from tinycnn.kernels.direct import PARTS
 from tinycnn.kernels.epilogue import pool_image, pooled_outputs, rectify_image
 from tinycnn.kernels.geometry import NO_PADDING, check_conv, winograd_refuses
 from tinycnn.kernels.jit import jit
@@ -57,8 +58,8 @@ TILES = {2: (2, 3, 4, 5), 3: (2, 4)}
 # Bytes of V and M of the images that one thread transforms, multiplies and transforms back at a time, one
 # image at least: enough rows for the products to pay for loading U, few enough to stay in a level 2 cache.
 BLOCK = 3 * 2**18
-# Tiles that all threads transform together for the filter's gradient, before the products: long sums, so that
-# dU is not loaded and stored for a few numbers each.
+# Tiles of the images that the threads transform, each its own, before the products of the filter's gradient:
+# long sums, so that dU is not loaded and stored for a few numbers each. One image at least.
 GRADIENT_BLOCK = 144
 
 
@@ -176,6 +177,7 @@ def _prepare(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, OH: int, OW: in
     TH, TW, alpha = -(-OH // m), -(-OW // m), m + r - 1
     CP, FP = rounded_up(C, lanes), rounded_up(F, lanes)
     images = max(1, BLOCK // (TH * TW * alpha**2 * (CP + FP) * x.itemsize))
+    images = min(images, max(1, -(-len(x) // PARTS)))  # blocks enough for many threads
     rows = images * TH * TW + ROWS
     image = aligned_zeros((threads, TH * m + r - 1, TW * m + r - 1, CP), x.dtype)
     V = aligned_zeros((threads, alpha * alpha, rows, CP), x.dtype)
@@ -204,7 +206,7 @@ def _forward_pool(
     dropped, scale,
 ):  # fmt: skip
     N = len(y)
-    size = y[0].size
+    size = y.shape[1] * y.shape[2] * y.shape[3]
     for block in prange((N + images - 1) // images):
         t = get_thread_id()
         first, last = block * images, min(block * images + images, N)
@@ -219,7 +221,7 @@ def _forward_pool(
 def products(x, first, last, U, image, V, M, m, r, lanes, PT, PL):
     """Fill M with the products of a block of images, from their tiles in V."""
     tiles = ((image.shape[0] - r + 1) // m) * ((image.shape[1] - r + 1) // m)
-    fits = PT == PL == 0 and x[0].shape == image.shape  # then it is its own padded form
+    fits = PT == PL == 0 and x.shape[1:] == image.shape  # then it is its own padded form
     for n in range(first, last):
         if not fits:
             gather_image(x[n], image, PT, PL)
@@ -245,14 +247,15 @@ def conv2d_grad_kernel(
     images = max(min(GRADIENT_BLOCK // (TH * TW), len(x)), 1)
     image = aligned_zeros((threads, TH * m + r - 1, TW * m + r - 1, CP), x.dtype)
     gradient = aligned_zeros((threads, TH * m, TW * m, FP), x.dtype)
-    V = aligned_empty((alpha * alpha, images * TH * TW + 1, CP), x.dtype)  # one tile more than is read
+    # the last block of `gemm` reads on, past the channels of the last tile
+    V = aligned_empty((alpha * alpha, images * TH * TW + ROWS, CP), x.dtype)
     dM = aligned_empty((alpha * alpha, images * TH * TW, FP), x.dtype)
     dU = aligned_empty((alpha * alpha, C + ROWS, FP), x.dtype)
     x, dy, corner = contiguous(x), contiguous(dy), (padding[0][0], padding[1][0])
     for first in range(0, max(len(x), 1), images):
         last = min(first + images, len(x))
         _transform_block(x, dy, first, last, image, gradient, V, dM, m, r, lanes, *corner)
-        _grad_block(V, dM, dU, C, (last - first) * TH * TW, lanes, first > 0)
+        _grad_block(V, dM, dU, C, (last - first) * TH * TW, lanes, int(first > 0))
     dw = aligned_empty((r, r, C, FP), x.dtype)
     _transform_filter_back(dU, dw, m, lanes)
     return np.ascontiguousarray(dw[..., :F])
@@ -260,8 +263,8 @@ def conv2d_grad_kernel(
 
 @jit(parallel=True)
 def _transform_block(x, dy, first, last, image, gradient, V, dM, m, r, lanes, PT, PL):
-    fits = PT == PL == 0 and x[0].shape == image[0].shape  # then it is its own padded form
-    gradient_fits = dy[0].shape == gradient[0].shape
+    fits = PT == PL == 0 and x.shape[1:] == image.shape[1:]  # then it is its own padded form
+    gradient_fits = dy.shape[1:] == gradient.shape[1:]
     for n in prange(first, last):
         t = get_thread_id()
         if not fits:

@@ -68,7 +68,7 @@ class Dropout(Layer):
         """
         self.step += 1
         threshold = min(round(self.rate * 2**16), 2**16 - 1)  # which 16 bits hold, as kernels need it
-        return (self._key, "dropout", self.step - 1), threshold, 1 / (1 - self.rate)
+        return (self._key, "dropout", self.step - 1), threshold, 2**16 / (2**16 - threshold)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Return dx in the shape of dy: zero where the forward pass dropped."""
