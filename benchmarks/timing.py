@@ -17,7 +17,7 @@ import numpy as np
 
 CALLS = 3  # timed, in one turn
 WARM_UP = 3  # calls before the first turn: compilation, and whatever a library does on first sight of a shape
-REST = 0.05  # seconds, longer than the thread pools spin
+REST = 0.2  # seconds, longer than the thread pools spin
 
 
 def interleaved(
