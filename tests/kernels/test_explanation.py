@@ -208,6 +208,7 @@ CASES = {
         Flatten(),
     ],
     "other layers": [BatchNormalization(), Conv2D(4, 3, name="a" * 40), Activation("relu"), Flatten()],
+    "enough channels for winograd, in some passes": [Conv2D(16, 3), Conv2D(16, 3), Flatten()],
     "a pool first": [MaxPooling2D(), Conv2D(16, 3, **RELU), Flatten()],
     "dense layers": [Flatten(), Dense(7, **RELU)],
     "the first of a stage by name": [Conv2D(16, 3, algorithm="direct", **RELU), MaxPooling2D(), Flatten()],
@@ -238,7 +239,8 @@ def test_the_largest_batch_that_numpy_multiplies(monkeypatch):
 @pytest.mark.parametrize("fuse", [True, False])
 def test_the_largest_batch_that_is_not_for_winograd(monkeypatch, fuse):
     """On both sides of it, for a convolution alone and for one before a pool."""
-    model = compiled(Conv2D(16, 2, **RELU), MaxPooling2D(), Conv2D(6, 2, **RELU), Flatten(), fuse=fuse)
+    layers = [Conv2D(16, 3, **RELU), Conv2D(16, 3, **RELU), MaxPooling2D(), Conv2D(32, 2, **RELU)]
+    model = compiled(*layers, Flatten(), fuse=fuse)
     limits = [int(limit) for limit in re.findall(r"direct if batch <= (\d+)", explain(model))]
     assert limits
     for batch in {size for limit in limits for size in (limit, limit + 1)}:

@@ -26,7 +26,9 @@ AUTO = "direct"  # what "auto" stands for when nothing is known of the shapes
     ("w_shape", "strides", "dilation", "expected"),
     [
         ((3, 3, 32, 64), (1, 1), (1, 1), "winograd"),
-        ((2, 2, 16, 1), (1, 1), (1, 1), "winograd"),
+        ((3, 3, 16, 32), (1, 1), (1, 1), "winograd"),
+        ((2, 2, 64, 32), (1, 1), (1, 1), "winograd"),
+        ((2, 2, 64, 1), (1, 1), (1, 1), "direct"),
         ((3, 3, 1, 32), (1, 1), (1, 1), "direct"),
         ((3, 2, 32, 64), (1, 1), (1, 1), "direct"),
         ((5, 5, 32, 64), (1, 1), (1, 1), "direct"),
@@ -39,6 +41,23 @@ def test_auto_looks_at_the_shape(w_shape, strides, dilation, expected):
         assert select(function, "auto", w_shape, strides, dilation) == expected
         assert select(function, "im2col", w_shape, strides, dilation) == "im2col"
     assert find("conv2d", "auto", w_shape, strides, dilation) is module(expected).conv2d
+
+
+@pytest.mark.parametrize(
+    ("w_shape", "expected"),
+    [
+        ((3, 3, 4, 32), ["winograd", "winograd", "direct"]),
+        ((3, 3, 64, 12), ["winograd"] * 3),
+        ((3, 3, 64, 11), ["winograd", "winograd", "direct"]),
+        ((3, 3, 3, 64), ["direct"] * 3),
+        ((2, 2, 32, 16), ["winograd", "winograd", "direct"]),
+        ((2, 2, 32, 32), ["winograd"] * 3),
+        ((2, 2, 16, 16), ["direct"] * 3),
+    ],
+)
+def test_auto_looks_at_the_pass(w_shape, expected):
+    """Forward, input gradient, filter gradient: on both sides of each limit."""
+    assert [select(function, "auto", w_shape) for function in FUNCTIONS[:3]] == expected
 
 
 def test_every_algorithm_offers_every_function():

@@ -57,9 +57,15 @@ OPERATIONS = (
     "averagepool2d",
     "averagepool2d_grad_input",
 )
-# Below so many input channels, or so many outputs in all (N * OH * OW), the transforms of "winograd" cost
-# more than its products save.
-WINOGRAD_CHANNELS, WINOGRAD_OUTPUTS = 16, 128
+# The transforms of "winograd" take time in proportion to C + F, and its products save some in proportion to
+# C * F. So it is faster than "direct" from a certain C F / (C + F) on, by the pass and the size of the filter
+# (docs/performance.md has the measurement), and from so many outputs in all, N * OH * OW.
+WINOGRAD_PAYS = {
+    "conv2d": {2: 10, 3: 3},
+    "conv2d_grad_input": {2: 10, 3: 3},
+    "conv2d_grad_kernel": {2: 16, 3: 10},
+}
+WINOGRAD_OUTPUTS = 128
 
 _context: ContextVar[str | None] = ContextVar("tinycnn_algorithm", default=None)
 
@@ -134,7 +140,7 @@ def choose(
     Examples
     --------
     >>> choose("conv2d", "auto", (3, 3, 1, 32)).reason
-    '1 channel; winograd pays from 16 on'
+    '1 to 32 channels: too few for winograd'
     """
     checks.choice("operation", operation, OPERATIONS)
     asked = request(requested)
@@ -146,15 +152,15 @@ def choose(
         return asked
     if not convolves:
         return Choice("direct", "compiled loops over the windows")
-    KH, KW, C = w_shape[:3]
-    channels = f"{C} channel{'s' if C != 1 else ''}"
     if refusal:
         return Choice("direct", f"winograd refuses: {refusal}")
-    if C < WINOGRAD_CHANNELS:
-        return Choice("direct", f"{channels}; winograd pays from {WINOGRAD_CHANNELS} on")
+    KH, KW, C, F = w_shape
+    saving = C * F / (C + F)
+    if saving < WINOGRAD_PAYS[operation][KH]:
+        return Choice("direct", f"{C} to {F} channels: too few for winograd")
     if outputs < WINOGRAD_OUTPUTS:
         return Choice("direct", f"{outputs} outputs; winograd pays from {WINOGRAD_OUTPUTS} on")
-    return Choice("winograd", f"{KH}x{KW}, {channels}")
+    return Choice("winograd", f"{KH}x{KW}, {C} channels")
 
 
 def select(operation: str, requested: str, *geometry: Any) -> str:

@@ -75,9 +75,9 @@ def explain(model: Any) -> str:
     >>> text = tinycnn.kernels.explain(model)
     layer            pass             algorithm        why
     -----------------------------------------------------------------------------------------------
-    conv2d_1         forward          direct           1 channel; winograd pays from 16 on
+    conv2d_1         forward          direct           1 to 32 channels: too few for winograd
                      input gradient   none             nobody needs the gradient of the images
-                     filter gradient  direct           1 channel; winograd pays from 16 on
+                     filter gradient  direct           1 to 32 channels: too few for winograd
     conv2d_2         forward          winograd F(4,3)  3x3, 32 channels: 4.0x fewer multiplications
                      both gradients   pooled           skips zeros: pool, ReLU leave <= 25 %
     max_pooling2d_1  forward          epilogue         while the sums of conv2d_2 are in the cache
