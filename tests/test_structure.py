@@ -17,7 +17,7 @@ FLOORS = [
     {"checks", "config", "files", "notices", "randomness"},
     {"activations", "initializers", "kernels"},
     {"layers", "losses", "metrics", "optimizers", "saving"},
-    {"network", "sequential", "snapshots", "stages", "summary", "training"},
+    {"chains", "network", "sequential", "snapshots", "stages", "summary", "training"},
     {"compilation", "datasets", "gradcheck", "inspection", "models"},
     {"__init__"},
 ]
@@ -25,6 +25,7 @@ FLOORS = [
 COMPILED = (
     "adam",
     "cachefile",
+    "chain",
     "dense",
     "direct",
     "epilogue",
@@ -38,6 +39,7 @@ COMPILED = (
     "transforms",
     "turns",
     "winograd",
+    "winograd_image",
 )
 GUARDED = {
     "h5py": {"saving/hdf5.py"},

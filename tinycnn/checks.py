@@ -46,9 +46,9 @@ def flag(name: str, value: Any) -> bool:
 
 def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
     """Return `value` if it is one of the `allowed` names."""
-    names = sorted(allowed)
+    names = tuple(allowed)
     if not isinstance(value, str) or value not in names:
-        raise ValueError(f"{name}: expected one of {', '.join(map(repr, names))}, received {value!r}")
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, sorted(names)))}, received {value!r}")
     return value
 
 

@@ -198,6 +198,10 @@ class Network:
         """Return what computes each pass of each layer, and why; `kernels.explain` prints it."""
         return [row for stage in self.stages for row in stage.passes()]
 
+    def notes(self) -> list[str]:
+        """Return what else there is to say about how it is computed, in sentences, for the same."""
+        return []
+
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to make the same model with fresh weights, JSON-able."""
         return {

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from tinycnn import checks, losses, optimizers, saving, snapshots
+from tinycnn import chains, checks, losses, optimizers, saving, snapshots
 from tinycnn.kernels.explanation import INPUT_GRADIENT, Pass
 from tinycnn.layers import Dropout, Layer
 from tinycnn.metrics import Metric
@@ -76,6 +76,7 @@ class Sequential(Network):
         self.stop_training = False
         self._fuse = False
         self._stages: list[Runnable] | None = None
+        self._parts = chains.Parts(self)
 
     def compile(
         self,
@@ -119,6 +120,11 @@ class Sequential(Network):
             self._stages = group(self.layers)
         return self._stages
 
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        """See `Network.forward`. Once compiled, few images run one by one (`tinycnn.chains`)."""
+        few = not training and self._fuse and 0 < len(x) <= chains.ALONE
+        return self._parts.forward(x) if few and self._parts.apply() else super().forward(x, training)
+
     def train_step(self, x: np.ndarray, y: np.ndarray) -> list[float]:
         """Take one step of the optimizer; return the loss and the metrics before it."""
         optimizer = self._compiled()
@@ -145,6 +151,10 @@ class Sequential(Network):
         unneeded = () if self.optimizer is None else (self.layers[0].name, INPUT_GRADIENT)
         reason = "nobody needs the gradient of the images"
         return [row._replace(algorithm="none", reason=reason) if row[:2] == unneeded else row for row in rows]
+
+    def notes(self) -> list[str]:
+        """See `Network.notes`."""
+        return [*super().notes(), *(self._parts.notes() if self._fuse else [])]
 
     def _set_step(self, step: int) -> None:
         """Name the dropout masks of the next training forward."""

@@ -197,8 +197,8 @@ class ConvPoolStage(ConvStage):
         return dx
 
     def _pools_in_cache(self, images: int) -> bool:
-        """Return whether the sums are pooled before they are written: in the kernels that can."""
-        return self.conv.select("conv2d", images) == "winograd"
+        """Return whether the sums are pooled before they are written: in the kernel that can, of batches."""
+        return images > 1 and self.conv.select("conv2d", images) == "winograd"
 
     def _passes(self) -> list[Pass]:
         """Return the rows of the convolution, whose gradients take in those of the layers after it."""

@@ -178,14 +178,34 @@ def test_pool_image_adds_the_bias_after_the_maximum(F, dtype):
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("F", [1, 3, 17, 33])
 def test_rectify_image(F, relu, dtype):
-    """z + b, cut at zero; z is larger at its ends, NaN stays, -inf is no special case."""
+    """z + b, cut at zero; z is larger at its ends, NaN stays, -inf is no special case. From any filter on."""
     z = images(1, 6, 7, F + 3, dtype)[0]
-    b = np.zeros(F + 3, dtype)
-    b[:F] = np.random.default_rng(F).integers(-2, 3, F)
-    y = np.empty((5, 4, F), dtype)
-    epilogue.rectify_image(z, b, relu, y)
-    expected = z[:5, :4, :F] + b[:F]
-    np.testing.assert_array_equal(y, np.maximum(expected, 0) if relu else expected)
+    for first in (0, 5):
+        b = np.zeros(first + F + 3, dtype)
+        b[: first + F] = np.random.default_rng(F).integers(-2, 3, first + F)
+        y = np.full((5, 4, first + F), 7, dtype)
+        epilogue.rectify_image(z, b, relu, y, first)
+        expected = z[:5, :4, :F] + b[first : first + F]
+        np.testing.assert_array_equal(y[..., first:], np.maximum(expected, 0) if relu else expected)
+        assert (y[..., :first] == 7).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+def test_pool_filters(geometry, relu, dtype):
+    """The maxima of z + b, cut at zero, for some of the filters; the others stay as they are."""
+    OH, OW, size, strides = geometry
+    first, count = 16, 17
+    z = images(1, OH, OW, count + 3, dtype)
+    b = np.random.default_rng(OH).integers(-2, 3, first + count + 3).astype(dtype)
+    window = (slice(None), slice(None, None, strides[0]), slice(None, None, strides[1]))
+    best = np.lib.stride_tricks.sliding_window_view(z, size, axis=(1, 2))[window].max(axis=(-2, -1))[0]
+    y = np.full((*best.shape[:2], first + count), 7, dtype)
+    epilogue.pool_filters(z[0], b, relu, y, first, *size, *strides)
+    expected = best[..., :count] + b[first : first + count]
+    np.testing.assert_array_equal(y[..., first:], np.maximum(expected, 0) if relu else expected)
+    assert (y[..., :first] == 7).all()
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 5, 1), (2, 7, 3, 3), (5, 4, 4, 17), (1, 1, 1, 33), (37, 2, 3, 7)])

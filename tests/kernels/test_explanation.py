@@ -3,13 +3,15 @@
 import doctest
 import re
 from collections import Counter, defaultdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tinycnn import Sequential, kernels, mnist_cnn
-from tinycnn.kernels import dense, explain, explanation, winograd
+from tinycnn.chains import ALONE, Chain, Parts
+from tinycnn.kernels import chain, dense, explain, explanation, winograd, winograd_image
 from tinycnn.layers import (
     Activation,
     AveragePooling2D,
@@ -21,6 +23,7 @@ from tinycnn.layers import (
     GlobalAveragePooling2D,
     MaxPooling2D,
 )
+from tinycnn.network import Network
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mnist_cnn_explained.txt"
 # The function that is a pass, where it is one of an algorithm's.
@@ -46,9 +49,11 @@ class Recorder:
 
     def __init__(self, monkeypatch, model):
         self.monkeypatch, self.calls, self.now, self.inner = monkeypatch, defaultdict(Counter), None, ""
-        load, tile_size, multiply = kernels.module, winograd.tile_size, dense._multiply
+        load, multiply = kernels.module, dense._multiply
         monkeypatch.setattr(kernels, "module", lambda name: Recorded(self, name, load(name)))
-        monkeypatch.setattr(winograd, "tile_size", lambda r, *size: self.tiles(r, tile_size(r, *size)))
+        for module in (winograd, winograd_image):
+            tile_size = partial(self.tiles, module.tile_size)
+            monkeypatch.setattr(module, "tile_size", tile_size)
         monkeypatch.setattr(dense, "_multiply", lambda *a: (self.note(" in blocks"), multiply(*a)))
         for number, stage in enumerate(model.stages):
             for name in ("forward", "backward", "backward_params"):
@@ -66,7 +71,8 @@ class Recorder:
 
         self.monkeypatch.setattr(stage, name, watched)
 
-    def tiles(self, r, m):
+    def tiles(self, tile_size, r, *size, **images):
+        m = tile_size(r, *size, **images)
         self.note(f" F({m},{r})")
         return m
 
@@ -90,9 +96,9 @@ class Recorded:
         if not callable(value):
             return value
 
-        def called(*arguments):
+        def called(*arguments, **named):
             self.recorder.inner = ""
-            result = value(*arguments)
+            result = value(*arguments, **named)
             if self.recorder.now is not None:
                 self.recorder.calls[self.recorder.now][f"{self.name}.{attribute}{self.recorder.inner}"] += 1
             return result
@@ -112,23 +118,31 @@ def promised(model, batch):
         layer, (algorithm, _, tiles) = model[name], told.partition(" ")
         if (few := re.search(r"direct if batch <= (\d+)", reason)) and batch <= int(few[1]):
             algorithm, tiles = "direct", ""
+        if (of_one := re.search(r"(F\(.*\)) if batch is 1", reason)) and batch == 1:
+            tiles = of_one[1]
         here = calls[numbers[name], "forward" if step == "forward" else "backward"]
         if isinstance(layer, Dense):
             if algorithm == "dense":
                 small = re.search(r"batch <= (\d+)", reason)
-                here["dense.matmul" + ("" if small and batch <= int(small[1]) else " in blocks")] += 1
+                by_rows = "forward pass of one image" in reason and step == "forward" and batch == 1
+                whole = by_rows or (small and batch <= int(small[1]))
+                here["dense.matmul" + ("" if whole else " in blocks")] += 1
             else:
                 assert algorithm in ("numpy", "none")
         elif step == "forward" and algorithm == "epilogue":  # part of winograd's pass, or a pass of its own
             convolution = next(call for call in here if ".conv2d" in call)
-            if convolution.startswith("winograd.conv2d "):
+            if convolution.startswith("winograd.conv2d ") and batch > 1:
                 del here[convolution]
                 here[convolution.replace("conv2d", "conv2d_pool")] = 1
-            elif not convolution.startswith("winograd"):
+            elif "conv2d_pool" not in convolution:
                 here["epilogue.pool"] = 1
         elif algorithm != "none" and (algorithm != "pooled" or isinstance(layer, Conv2D)):
             here[f"{algorithm}.{OPERATIONS[type(layer), step]}{' ' + tiles if tiles else ''}"] += 1
     return {place: counter for place, counter in calls.items() if counter}
+
+
+def names_of(stage):
+    return {layer.name for layer in getattr(stage, "layers", [stage])}
 
 
 def of_phase(calls, *phases):
@@ -145,8 +159,16 @@ def check(monkeypatch, model, batch=8):
     recorder = Recorder(monkeypatch, model)
     model.train_step(x, y)
     assert recorder.take() == expected
-    model.predict(x)
+    Network.forward(model, x)  # as `predict` does, but for a few images
     assert recorder.take() == of_phase(expected, "forward")
+    model.predict(x)
+    if batch > ALONE or f"Up to {ALONE} images" not in text:
+        assert recorder.take() == of_phase(expected, "forward")
+    else:  # nothing of the layers in chains
+        chained = {layer.name for part in Parts(model) if isinstance(part, Chain) for layer in part.layers}
+        silent = [i for i, stage in enumerate(model.stages) if chained >= names_of(stage)]
+        assert silent
+        assert not {number for number, _ in recorder.take()} & set(silent)
     return text
 
 
@@ -163,6 +185,32 @@ def test_the_documented_network(monkeypatch, fuse):
     text = check(monkeypatch, model)
     assert ("pooled" in text) == ("epilogue" in text) == fuse
     assert "winograd F(4,3)" in text
+
+
+@pytest.mark.parametrize("batch", [1, 2, ALONE + 1])
+def test_batches_that_run_another_way(monkeypatch, batch):
+    """One image: tiles of its own in winograd. Few: predicted in chains. More: in stages."""
+    model = mnist_cnn(seed=0)
+    model.compile()
+    check(monkeypatch, model, batch)
+
+
+def test_the_chains_of_the_note_take_the_tiles_of_one_image(monkeypatch):
+    model = mnist_cnn(seed=0)
+    model.compile()
+    rows = {name: (told, reason) for name, step, told, reason in model.passes() if step == "forward"}
+    text = explain(model)
+    assert "one by one, conv2d_1 to dense_2 in one call" in " ".join(text.split())
+    model.predict(np.zeros((1, 28, 28, 1), np.float32))
+    (part,) = Parts(model)
+    table = iter(part._program.steps)
+    for layer in (layer for layer in part.layers if isinstance(layer, Conv2D)):
+        step = next(row for row in table if row["kind"] in (chain.DIRECT, chain.WINOGRAD))
+        told, reason = rows[layer.name]
+        assert told.startswith("winograd" if step["kind"] == chain.WINOGRAD else "direct")
+        if step["kind"] == chain.WINOGRAD:
+            tiles = f"F({step['m']},{layer.kernel_size[0]})"
+            assert f"{tiles} if batch is 1" in reason or (tiles in told and "batch is 1" not in reason)
 
 
 @pytest.mark.parametrize("fuse", [True, False])

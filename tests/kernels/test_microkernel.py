@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinycnn.kernels.buffers import aligned_empty, aligned_zeros, rounded_up
-from tinycnn.kernels.microkernel import ROWS, gemm
+from tinycnn.kernels.microkernel import ROWS, gemm, gemv
 from tinycnn.kernels.simd import REGISTER_BLOCK, VECTOR_BYTES
 
 DTYPES = [np.float32, np.float64]
@@ -49,6 +49,20 @@ def test_a_sum_of_nothing(keep):
     for R, K in ((0, 3), (3, 0)):
         result, expected = product(np.float32, 7, 2, R, K, keep, False)
         np.testing.assert_array_equal(result, expected.astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("F", [1, 3, 4, 7, 8, 9, 16, 17, 31, 33, 64, 100, 131])
+def test_gemv_at_every_remainder(dtype, F):
+    """A part of the rows, none of them too; what y held does not matter, and what is behind it stays."""
+    rng = np.random.default_rng(F)
+    x, w = rng.standard_normal(19).astype(dtype), rng.standard_normal((19, F)).astype(dtype)
+    for first, K in ((0, 19), (3, 7), (18, 1), (19, 0)):
+        y = np.full(F + 3, np.nan, dtype)
+        gemv(x, first, K, w, VECTOR_BYTES // y.itemsize, y[:F])
+        expected = x[first : first + K].astype(np.float64) @ w[first : first + K]
+        np.testing.assert_allclose(y[:F], expected, atol=1e-5 if dtype is np.float32 else 1e-13)
+        assert np.isnan(y[F:]).all()
 
 
 def test_what_c_held_does_not_matter_when_it_is_replaced():

@@ -60,6 +60,25 @@ def test_auto_looks_at_the_pass(w_shape, expected):
     assert [select(function, "auto", w_shape) for function in FUNCTIONS[:3]] == expected
 
 
+@pytest.mark.parametrize(
+    ("places", "images", "expected"),
+    [
+        (63, 1, ["direct", "direct", "direct"]),
+        (64, 1, ["winograd", "winograd", "direct"]),
+        (127, 1, ["winograd", "winograd", "direct"]),
+        (128, 1, ["winograd"] * 3),
+        (63, 2, ["direct"] * 3),
+        (64, 2, ["winograd"] * 3),
+        (5, 25, ["direct"] * 3),
+        (5, 26, ["winograd"] * 3),
+    ],
+)
+def test_auto_looks_at_the_outputs(places, images, expected):
+    """Of a single image, which has a kernel of its own, but for the filter gradient, and of batches."""
+    geometry = (3, 3, 64, 64), (1, 1), (1, 1), places, images
+    assert [select(function, "auto", *geometry) for function in FUNCTIONS[:3]] == expected
+
+
 def test_every_algorithm_offers_every_function():
     assert {"naive", "im2col", "direct"} <= set(ALGORITHMS)
     assert len(FUNCTIONS) == 7

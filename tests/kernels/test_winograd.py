@@ -9,11 +9,12 @@ from kernel_cases import DTYPES, Case, arrays_of, check, conv_arguments, module
 from test_adjoint import check_convolution
 from test_kernel_arrays import every_other, reversed_view
 
-from tinycnn.kernels import im2col, naive, winograd
+from tinycnn.kernels import im2col, naive, winograd, winograd_image
+from tinycnn.kernels.tiles import TILES
 from tinycnn.kernels.transforms import matrices
 
 FUNCTIONS = ["conv2d", "conv2d_grad_input", "conv2d_grad_kernel"]
-SIZES = [(m, r) for r, ms in winograd.TILES.items() for m in ms]
+SIZES = [(m, r) for r, ms in TILES.items() for m in ms]
 
 
 @pytest.mark.parametrize(("m", "r"), SIZES)
@@ -40,6 +41,8 @@ def test_the_tile_with_the_fewest_multiplications_is_taken():
     assert winograd.tile_size(2, 10, 10) == 5
     assert winograd.tile_size(2, 11, 11) == 4
     assert winograd.tile_size(3, 2, 1) == 2
+    assert winograd.tile_size(2, 10, 10, images=1) == 2  # the filter's transform, used once, has to pay too
+    assert winograd.tile_size(2, 11, 11, images=1) == 3
 
 
 @st.composite
@@ -93,6 +96,43 @@ def test_remainders_everywhere(case, dtype):
         check(function, getattr(winograd, function)(**arguments), expected, arguments)
 
 
+TOLERANCE = {np.float32: 2e-5, np.float64: 1e-13}
+ALONE = [
+    Case(1, (out + r - 1, out + 5), channels, filters, (r, r), padding=padding)
+    for out, channels, filters, r, padding in [
+        (7, 17, 33, 3, ((1, 0), (0, 2))),
+        (8, 16, 64, 3, ((0, 0), (0, 0))),  # whole vectors, blocks for two threads
+        (11, 3, 130, 2, ((0, 0), (0, 0))),  # more blocks than threads, the last of them narrow
+        (10, 32, 260, 2, ((0, 1), (1, 0))),
+        (1, 33, 17, 3, ((0, 0), (0, 0))),
+    ]
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", ALONE, ids=str)
+def test_one_image_of_so_many_threads(case, dtype, monkeypatch):
+    """Each with its share of the filters, some perhaps with none; every share gives the same bits."""
+    for name, arguments in list(conv_arguments(case, dtype).items())[:2]:
+        monkeypatch.undo()
+        usual = getattr(winograd, name)(**arguments)
+        expected = getattr(im2col, name)(**arguments)
+        np.testing.assert_allclose(usual, expected, atol=np.abs(expected).max() * TOLERANCE[dtype])
+        for threads in (1, 2, 3, 16):
+            monkeypatch.setattr(winograd_image, "get_num_threads", lambda threads=threads: threads)
+            np.testing.assert_array_equal(getattr(winograd, name)(**arguments), usual)
+
+
+def test_one_image_that_is_too_large_for_each_thread(monkeypatch):
+    """Then it is shared out like a batch, of one."""
+    case = Case(1, (90, 93), 17, 33, (3, 3))
+    arguments = conv_arguments(case, np.float64)["conv2d"]
+    assert not winograd_image.fits_one_thread((3, 3, 17, 33), (1, 88, 91, 33), np.dtype(np.float64))
+    assert winograd_image.fits_one_thread((3, 3, 17, 33), (1, 8, 9, 33), np.dtype(np.float64))
+    monkeypatch.setattr(winograd, "correlate_image", None)
+    np.testing.assert_allclose(winograd.conv2d(**arguments), im2col.conv2d(**arguments), atol=1e-11)
+
+
 @settings(deadline=None, max_examples=30)
 @given(case=cases())
 def test_the_adjoint_identity(case):
@@ -102,9 +142,10 @@ def test_the_adjoint_identity(case):
 @pytest.mark.parametrize(
     ("size", "channels", "r", "filters"), [(26, 32, 3, 64), (12, 64, 2, 128), (11, 128, 2, 256)]
 )
-def test_rounding_on_the_documented_network(size, channels, r, filters):
-    """At most 5e-6 rms, relative to the result, in float32; four images."""
-    case = Case(4, (size, size), channels, filters, (r, r))
+@pytest.mark.parametrize("batch", [1, 4])
+def test_rounding_on_the_documented_network(size, channels, r, filters, batch):
+    """At most 5e-6 rms, relative to the result, in float32."""
+    case = Case(batch, (size, size), channels, filters, (r, r))
     for function, arguments in conv_arguments(case, np.float32).items():
         wide = {k: v.astype(np.float64) if isinstance(v, np.ndarray) else v for k, v in arguments.items()}
         expected = getattr(im2col, function)(**wide)

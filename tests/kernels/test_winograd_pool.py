@@ -27,6 +27,14 @@ CASES = [  # batch, outputs, channels, filters, r, padding
 ]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def the_kernel_of_batches():
+    """Also for a batch of one, which has a kernel of its own elsewhere, with other tiles."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(winograd, "fits_one_thread", lambda *sizes: False)
+        yield
+
+
 def example(case, dtype, seed=0):
     batch, out, channels, filters, r, padding = case
     rng = np.random.default_rng(seed)

@@ -59,13 +59,14 @@ OPERATIONS = (
 )
 # The transforms of "winograd" take time in proportion to C + F, and its products save some in proportion to
 # C * F. So it is faster than "direct" from a certain C F / (C + F) on, by the pass and the size of the filter
-# (docs/performance.md has the measurement), and from so many outputs in all, N * OH * OW.
+# (docs/performance.md has the measurement), and from so many outputs in all, N * OH * OW, on; a single image
+# has a kernel of its own (`winograd_image`), except for the filter gradient.
 WINOGRAD_PAYS = {
     "conv2d": {2: 10, 3: 3},
     "conv2d_grad_input": {2: 10, 3: 3},
     "conv2d_grad_kernel": {2: 16, 3: 10},
 }
-WINOGRAD_OUTPUTS = 128
+WINOGRAD_OUTPUTS, WINOGRAD_OUTPUTS_OF_ONE = 128, 64
 
 _context: ContextVar[str | None] = ContextVar("tinycnn_algorithm", default=None)
 
@@ -122,7 +123,8 @@ def choose(
     w_shape: tuple[int, ...] = (0, 0, 0, 0),
     strides: Pair = (1, 1),
     dilation: Pair = (1, 1),
-    outputs: int = WINOGRAD_OUTPUTS,
+    places: int = WINOGRAD_OUTPUTS,
+    images: int = 2,
 ) -> Choice:
     """Return which algorithm computes an operation for a layer with `algorithm=requested`, and why.
 
@@ -134,8 +136,8 @@ def choose(
         "auto" or the name of an algorithm, which is then obeyed.
     w_shape, strides, dilation
         Of a convolution; "auto" chooses by them.
-    outputs : int
-        N * OH * OW of a convolution; the default stands for many.
+    places, images : int
+        OH * OW and N of a convolution; the defaults stand for many.
 
     Examples
     --------
@@ -158,8 +160,10 @@ def choose(
     saving = C * F / (C + F)
     if saving < WINOGRAD_PAYS[operation][KH]:
         return Choice("direct", f"{C} to {F} channels: too few for winograd")
-    if outputs < WINOGRAD_OUTPUTS:
-        return Choice("direct", f"{outputs} outputs; winograd pays from {WINOGRAD_OUTPUTS} on")
+    alone = images == 1 and operation != "conv2d_grad_kernel"
+    least = WINOGRAD_OUTPUTS_OF_ONE if alone else WINOGRAD_OUTPUTS
+    if places * images < least:
+        return Choice("direct", f"{places * images} outputs; winograd pays from {least} on")
     return Choice("winograd", f"{KH}x{KW}, {C} channels")
 
 
@@ -183,8 +187,10 @@ def choose_matmul(weights: int = 0) -> Choice:
     if asked.name in ("naive", "im2col"):
         return Choice("numpy", asked.reason)
     reason = "in blocks for the caches"
-    if weights and (batch := module("dense").SMALL // weights):
+    if batch := module("dense").SMALL // weights if weights else 0:
         reason += f"; NumPy if batch <= {batch}"
+    elif weights:
+        reason += "; the forward pass of one image row by row"
     return Choice("dense", reason)
 
 

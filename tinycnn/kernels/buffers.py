@@ -104,6 +104,16 @@ def contiguous(array: np.ndarray) -> np.ndarray:
     return np.require(array, requirements=["C", "W"])
 
 
+def whole_vectors(array: np.ndarray, lanes: int) -> np.ndarray:
+    """Return an array as `contiguous` does, its last axis filled up with zeros to whole vectors."""
+    size = array.shape[-1]
+    if size % lanes == 0:
+        return contiguous(array)
+    padded = aligned_zeros((*array.shape[:-1], rounded_up(size, lanes)), array.dtype)
+    padded[..., :size] = array
+    return padded
+
+
 def rounded_up(size: int, multiple: int) -> int:
     """Return the smallest multiple that is not below `size`."""
     return -(-size // multiple) * multiple

@@ -11,15 +11,16 @@ pieces that do not depend on the number of threads, so neither do the results.
 The matrices may be views with any strides, such as transposes: packing puts each block in an order that the
 micro-kernel can read, with whole vectors and room for its last rows. Rows of b that are whole vectors already
 stay where they are. Where M and N are small and K is large, as in the forward pass of a batch, the pieces are
-parts of the sum, added in their order at the end.
+parts of the sum, added in their order at the end. One row by a matrix is as fast as the matrix can be read,
+so nothing is packed there: the rows of b are shared out in such parts.
 """
 
 import numpy as np
 from numba import get_num_threads, get_thread_id, prange
 
-from tinycnn.kernels.buffers import aligned_empty, aligned_zeros, rounded_up
+from tinycnn.kernels.buffers import aligned_empty, aligned_zeros, contiguous, rounded_up
 from tinycnn.kernels.jit import jit
-from tinycnn.kernels.microkernel import ROWS, gemm
+from tinycnn.kernels.microkernel import ROWS, gemm, gemv
 from tinycnn.kernels.simd import VECTOR_BYTES
 
 # Sizes of a block in M, N and K: the packed blocks take some 600 KB of a level 2 cache.
@@ -27,6 +28,8 @@ BLOCK_M, BLOCK_N, BLOCK_K = 132, 128, 480
 STRIP = 8
 # Below so many multiplications NumPy is done before the threads have begun (and BLAS wakes none of its own).
 SMALL = 2**13
+# One row by a matrix: parts of the sum, for so many threads and no more.
+ROW_PARTS = 16
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
@@ -37,6 +40,10 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
     a = a if a.flags.writeable else a.copy()  # see `buffers.contiguous`
     lanes, threads = VECTOR_BYTES // a.itemsize, get_num_threads()
     y = aligned_empty((M, N), a.dtype) if out is None else out
+    if M == 1 and b.flags.c_contiguous and b.flags.writeable:
+        parts = aligned_empty((ROW_PARTS, N), a.dtype)
+        multiply_row(contiguous(a[0]), b, parts, lanes)
+        return parts.sum(axis=0, keepdims=True, out=y)
     parts = y[None] if K <= BLOCK_K else aligned_empty((-(-K // BLOCK_K), M, N), a.dtype)
     bm, bn, bk = min(BLOCK_M, M), rounded_up(min(BLOCK_N, N), lanes), min(BLOCK_K, K)
     # the micro-kernel takes a block of a in either order: so it is copied in its own, along its memory
@@ -47,6 +54,15 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
     blocks_b = b.reshape(1, K, N) if in_place else aligned_zeros((threads, bk, bn), a.dtype)
     _multiply(a, b, parts, blocks_a, blocks_b, blocks_c, lanes, by_columns, in_place)
     return y if K <= BLOCK_K else parts.sum(axis=0, out=y)
+
+
+@jit(parallel=True)
+def multiply_row(x, w, parts, lanes):
+    """Fill `parts` (P, F) with the parts of the sum that is x (C) @ w (C, F)."""
+    K = (len(x) + len(parts) - 1) // len(parts)
+    for p in prange(len(parts)):
+        first = min(p * K, len(x))
+        gemv(x, first, min(K, len(x) - first), w, lanes, parts[p])
 
 
 @jit(parallel=True)

@@ -18,7 +18,7 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, prange
 
 from tinycnn.checks import Pads, Pair
-from tinycnn.kernels.buffers import aligned_empty, aligned_zeros, contiguous, rounded_up
+from tinycnn.kernels.buffers import aligned_empty, aligned_zeros, contiguous, rounded_up, whole_vectors
 from tinycnn.kernels.geometry import NO_PADDING, check_conv
 from tinycnn.kernels.jit import jit
 from tinycnn.kernels.microkernel import ROWS, gemm
@@ -99,34 +99,42 @@ def _convolve(
     KH, KW, C, F = w.shape
     lanes = VECTOR_BYTES // x.itemsize
     FP = rounded_up(F, lanes)
-    if FP == F:
-        weights, bias = contiguous(w).reshape(KH, KW * C, F), b
-    else:
-        weights, bias = aligned_zeros((KH, KW * C, FP), x.dtype), np.zeros(FP, x.dtype)
-        weights[:, :, :F] = w.reshape(KH, KW * C, F)
-        bias[:F] = b
-    OW, threads = y.shape[2], get_num_threads()
-    reach = (
-        (OW + ROWS - 1) * strides[1] + (KW - 1) * dilation[1] + 1
-    )  # pixels, the overrun of blocks included
-    rows = aligned_zeros((threads, KH, rounded_up(reach * C, lanes)), x.dtype)
-    out = aligned_empty((threads, OW + ROWS, FP), x.dtype)
-    _convolve_rows(
-        contiguous(x), weights, bias, y, rows, out, KW, lanes, *strides, *before, *dilation, *spread, relu
+    weights, bias = whole_vectors(w, lanes).reshape(KH, KW * C, FP), whole_vectors(b, lanes)
+    room = row_room(y.shape[2], KH, KW, C, FP, strides[1], dilation[1], lanes)
+    memory = aligned_empty((get_num_threads(), room), x.dtype)
+    convolve_rows(
+        contiguous(x), weights, bias, y, memory, KW, lanes, *strides, *before, *dilation, *spread, relu
     )  # fmt: skip
 
 
+@jit
+def row_length(OW, KW, C, SW, DW, lanes):
+    """Return the numbers of an image row under a row of the output, the overrun of blocks included."""
+    pixels = (OW + ROWS - 1) * SW + (KW - 1) * DW + 1
+    return (pixels * C + lanes - 1) // lanes * lanes
+
+
+@jit
+def row_room(OW, KH, KW, C, FP, SW, DW, lanes):
+    """Return how many numbers of memory a thread needs: rows of the image, and the sums of one of y."""
+    return KH * row_length(OW, KW, C, SW, DW, lanes) + (OW + ROWS) * FP
+
+
 @jit(parallel=True)
-def _convolve_rows(x, w, b, y, rows, out, KW, lanes, SH, SW, PT, PL, DH, DW, UH, UW, relu):
+def convolve_rows(x, w, b, y, memory, KW, lanes, SH, SW, PT, PL, DH, DW, UH, UW, relu):
+    """Fill y (N, OH, OW, F) row by row, for w (KH, KW * C, FP); `memory` has a row for each thread."""
     N, H, _, C = x.shape
     KH, KWC, FP = w.shape
     _, OH, OW, F = y.shape
     groups = 1 if DW == 1 else KW  # without dilation, the pixels under a row of the filter lie side by side
     K = KWC // groups
     lowest = x.dtype.type(0) if relu else x.dtype.type(-np.inf)
+    length = row_length(OW, KW, C, SW, DW, lanes)
     for row in prange(N * OH):
         n, oh = row // OH, row % OH
-        buffer, sums = rows[get_thread_id()], out[get_thread_id()]
+        own = memory[get_thread_id()]
+        buffer = own[: KH * length].reshape((KH, length))
+        sums = own[KH * length : KH * length + (OW + ROWS) * FP].reshape((OW + ROWS, FP))
         first, step, count = 0, 1, 0
         for kh in range(KH):  # the rows of the filter that meet the image, which are evenly spaced
             h = oh * SH + kh * DH - PT

@@ -3,6 +3,7 @@
 ::
 
     z (OH, OW, F) -> + bias -> ReLU -> y                                            rectify_image
+    z (OH, OW, F) -> max-pool -> + bias -> ReLU -> y                                pool_filters
     z (OH, OW, F) -> max-pool -> + bias -> ReLU -> dropout -> y, winner             pool_image
     dy, y -> dz = dy where y > 0, db = sum of dz                                    relu_gradient
 
@@ -23,15 +24,44 @@ from tinycnn.kernels.random import bits_room, fill_bits
 
 
 @jit
-def rectify_image(z, b, relu, y):
-    """y = z + b, and nothing below zero if `relu`; z may be larger than y at its ends. NaN stays NaN."""
+def rectify_image(z, b, relu, y, first):
+    """y = z + b, and nothing below zero if `relu`, for the filters of z, which are those from `first` on.
+
+    z may be larger than y at its ends. NaN stays NaN.
+    """
     OH, OW, F = y.shape
     lowest = z.dtype.type(0) if relu else z.dtype.type(-np.inf)
+    bias = b[first:]
     for oh in range(OH):
         for ow in range(OW):
-            row, out = z[oh, ow], y[oh, ow]
-            for f in range(F):
-                value = row[f] + b[f]
+            row, out = z[oh, ow], y[oh, ow, first:]
+            for f in range(min(row.size, F - first)):
+                value = row[f] + bias[f]
+                out[f] = lowest if value < lowest else value
+
+
+@jit
+def pool_filters(z, b, relu, y, first, QH, QW, SH, SW):
+    """y = ReLU(max-pool of z + b), as `rectify_image` takes its arguments: for inference, without winners."""
+    PH, PW, F = y.shape
+    lowest = z.dtype.type(0) if relu else z.dtype.type(-np.inf)
+    bias, count = b[first:], min(z.shape[2], F - first)
+    for ph in range(PH):
+        for pw in range(PW):
+            out, top, left = y[ph, pw, first:], ph * SH, pw * SW
+            if QH == QW == 2:  # the usual pool: its four numbers in registers, instead of passes over `out`
+                p, q, r, s = z[top, left], z[top, left + 1], z[top + 1, left], z[top + 1, left + 1]
+                for f in range(count):
+                    value = larger(larger(p[f], q[f]), larger(r[f], s[f])) + bias[f]
+                    out[f] = lowest if value < lowest else value
+                continue
+            out[:count] = z[top, left, :count]
+            for tap in range(1, QH * QW):
+                row = z[top + tap // QW, left + tap % QW]
+                for f in range(count):
+                    out[f] = larger(out[f], row[f])
+            for f in range(count):
+                value = out[f] + bias[f]
                 out[f] = lowest if value < lowest else value
 
 
@@ -45,25 +75,47 @@ def pool_image(z, b, y, winner, QH, QW, SH, SW, bits, first, dropped, scale):
     PH, PW, F = y.shape
     # numbers of the arrays' own types: with wider ones between, the loops would not vectorise
     nobody, zero, least = winner.dtype.type(QH * QW), y.dtype.type(0), bits.dtype.type(dropped)
+    number = winner.dtype.type
+    taps = number(0), number(1), number(2), number(3)
     for ph in range(PH):
         for pw in range(PW):
-            out, won = y[ph, pw], winner[ph, pw]
-            out[:] = z[ph * SH, pw * SW, :F]
-            won[:] = 0
-            for tap in range(1, QH * QW):
-                row = z[ph * SH + tap // QW, pw * SW + tap % QW]
-                this = winner.dtype.type(tap)
-                for f in range(F):
-                    value, best = row[f], out[f]
-                    wins = (value > best) | ((value != value) & (best == best))  # the first NaN stays
-                    out[f] = value if wins else best
-                    won[f] = this if wins else won[f]
+            out, won, top, left = y[ph, pw], winner[ph, pw], ph * SH, pw * SW
             drawn = bits[first + (ph * PW + pw) * F :]
+            if QH == QW == 2:  # as above, in registers
+                p, q, r, s = z[top, left], z[top, left + 1], z[top + 1, left], z[top + 1, left + 1]
+                for f in range(F):
+                    top_best, bottom_best = larger(p[f], q[f]), larger(r[f], s[f])
+                    top_tap = taps[1] if beats(q[f], p[f]) else taps[0]
+                    bottom_tap = taps[3] if beats(s[f], r[f]) else taps[2]
+                    out[f] = larger(top_best, bottom_best)
+                    won[f] = bottom_tap if beats(bottom_best, top_best) else top_tap
+            else:
+                out[:] = z[top, left, :F]
+                won[:] = 0
+                for tap in range(1, QH * QW):
+                    row = z[top + tap // QW, left + tap % QW]
+                    this = number(tap)
+                    for f in range(F):
+                        wins = beats(row[f], out[f])
+                        out[f] = row[f] if wins else out[f]
+                        won[f] = this if wins else won[f]
             for f in range(F):
                 value = out[f] + b[f]
                 passes = (value > zero) & (drawn[f] >= least)
                 won[f] = won[f] if passes else nobody
                 out[f] = value * scale if passes else (value if value != value else zero)
+
+
+@jit
+def beats(value, best):
+    """Return whether a value takes the place of the best so far: the first NaN does, and stays."""
+    return (value > best) | ((value != value) & (best == best))
+
+
+@jit
+def larger(best, value):
+    """Return the one of two numbers that stays."""
+    return value if beats(value, best) else best
 
 
 def pool(

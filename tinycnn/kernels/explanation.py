@@ -84,6 +84,7 @@ def explain(model: Any) -> str:
                      input gradient   pooled           in the gradients of conv2d_2
     <BLANKLINE>
     No choice to make: flatten_1.
+    Up to 8 images are predicted one by one, conv2d_1 to flatten_1 in one call of compiled code.
     """
     if not callable(getattr(model, "passes", None)):
         raise ValueError(f"model: expected a Sequential or a layer, received {type(model).__name__}")
@@ -96,6 +97,7 @@ def explain(model: Any) -> str:
     notes = [f"No choice to make: {', '.join(silent)}."] if silent else []
     if getattr(model, "optimizer", model) is None:
         notes.append("Not compiled: forward and backward, layer by layer; compile may join layers in stages.")
+    notes += getattr(model, "notes", list)()
     text = table(rows, notes)
     print(text)
     return text

@@ -4,6 +4,7 @@
 
     gemm_tile    C (rows, nv vectors) = [C +] sum over r, k of A[row*am + r*ar + k*ak] * B[r*br + k*bk]
     gemm         the same for any number of rows and vectors, block by block
+    gemv         one row, vectors and what is left of them
 
 **The register budget.** A processor does one or two fused multiply-adds of whole vectors each cycle, and
 each takes four cycles to finish; so eight or more must be in flight, each with an accumulator of its own.
@@ -129,3 +130,28 @@ def rows_of_block(M):
     """Return how many rows a block has: the full number, or one less where that wastes less."""
     blocks = (M + ROWS - 1) // ROWS
     return ROWS - 1 if blocks * (ROWS - 1) >= M else ROWS
+
+
+_one_wide, _one_2, _one_1 = (gemm_tile(1, nv) for nv in (VECTORS, 2, 1))
+
+
+@jit
+def gemv(x, first, K, w, lanes, y):
+    """y = sum over k of x[first + k] * w[first + k], for K rows of w (C, F), each of which is read once."""
+    F = w.shape[1]
+    j = 0
+    while j + lanes <= F:
+        nv = VECTORS if F - j >= VECTORS * lanes else (2 if F - j >= 2 * lanes else 1)
+        if nv == VECTORS:
+            _one_wide(x, first, 0, 0, 1, w, first * F + j, 0, F, y, j, 0, 1, K, 0)
+        elif nv == 2:
+            _one_2(x, first, 0, 0, 1, w, first * F + j, 0, F, y, j, 0, 1, K, 0)
+        else:
+            _one_1(x, first, 0, 0, 1, w, first * F + j, 0, F, y, j, 0, 1, K, 0)
+        j += nv * lanes
+    if j == F:
+        return
+    y[j:] = 0
+    for k in range(first, first + K):
+        for f in range(j, F):
+            y[f] += x[k] * w[k, f]

@@ -8,11 +8,28 @@
 V, M and dM have a place for each element of a tile, alpha**2, then the tiles, then the channels: at each
 place there is a matrix, and `multiply` is a product of matrices for each place. Channels are rounded up to
 whole vectors; the padding of images makes tiles that stand over the edge safe.
+
+U (`filter_matrices`) has a row for each place, a matrix (C, FP) and a cache line more: with rows of a power
+of 2, the alpha**2 numbers of a tile would all go to the same few lines of the level 1 cache.
 """
 
 from tinycnn.kernels.jit import jit
 from tinycnn.kernels.microkernel import gemm
 from tinycnn.kernels.transforms import matrices, transform2d
+
+#: For each size of filter, the sizes of output tile that there are transforms for.
+TILES = {2: (2, 3, 4, 5), 3: (2, 4)}
+# The transform of a filter takes as long as its products with so many tiles (measured: 4 to 8).
+FILTER_TILES = 6
+
+
+def tile_size(r: int, OH: int, OW: int, images: int = 2) -> int:
+    """Return the m of F(m, r) that takes the fewest multiplications for an output of OH x OW.
+
+    Several images share the transformed filter; for one, it has to pay for itself.
+    """
+    filters = FILTER_TILES if images == 1 else 0
+    return min(TILES[r], key=lambda m: ((-(-OH // m) * -(-OW // m) + filters) * (m + r - 1) ** 2, -m))
 
 
 @jit
@@ -70,31 +87,31 @@ def gradient_tiles(gradient, dM, n, m, r, lanes):
 
 
 @jit
-def multiply(V, U, M, tiles, lanes):
+def filter_matrices(w, first, FP, U, m, lanes):
+    """Transform the filters w (r, r, C, F) from number `first` on, FP of them, into U."""
+    for c in range(w.shape[2]):
+        filter_vectors(w, c, first, FP, U, m, lanes)
+
+
+@jit
+def filter_vectors(w, c, first, FP, U, m, lanes):
+    """Transform the filters of one channel, likewise."""
+    r, _, C, F = w.shape
+    place = U.shape[1]
+    for f in range(0, FP, lanes):
+        filter_tile(m, r, w, c * F + first + f, r * C * F, C * F, U, c * FP + f, (m + r - 1) * place, place)
+
+
+@jit
+def multiply(V, U, M, C, tiles, lanes):
     """M = V U for each place: (tiles, C) by (C, F)."""
     places, rows, CP = V.shape
-    _, C, FP = U.shape
+    FP = M.shape[2]
     for p in range(places):
         gemm(
-            tiles,
-            FP // lanes,
-            lanes,
-            V,
-            p * rows * CP,
-            CP,
-            0,
-            1,
-            U,
-            p * C * FP,
-            0,
-            FP,
-            M,
-            p * rows * FP,
-            FP,
-            1,
-            C,
-            0,
-        )
+            tiles, FP // lanes, lanes, V, p * rows * CP, CP, 0, 1, U, p * U.shape[1], 0, FP,
+            M, p * M.shape[1] * FP, FP, 1, C, 0,
+        )  # fmt: skip
 
 
 # One intrinsic for each matrix, at module level, where Numba's cache can find them again. The input's

@@ -11,6 +11,8 @@ with alpha**2 multiplications instead of m**2 r**2: 2.25 times fewer for F(2,3),
 F(5,2). Over the channels, each of the alpha**2 places is a matrix product of its own. Lavin & Gray, "Fast
 algorithms for convolutional neural networks", arXiv 1509.09308; the gradients are the adjoints of the
 three transforms. For square filters of 2 or 3, strides and dilation of 1.
+
+The threads share out the images of a batch; those of a single image are in `winograd_image`.
 """
 
 from typing import Any
@@ -19,7 +21,7 @@ import numpy as np
 from numba import get_num_threads, get_thread_id, prange
 
 from tinycnn.checks import Pads, Pair
-from tinycnn.kernels.buffers import aligned_empty, aligned_zeros, contiguous, rounded_up
+from tinycnn.kernels.buffers import aligned_empty, aligned_zeros, contiguous, rounded_up, whole_vectors
 from tinycnn.kernels.direct import PARTS
 from tinycnn.kernels.epilogue import pool_image, pooled_outputs, rectify_image
 from tinycnn.kernels.geometry import NO_PADDING, check_conv, winograd_refuses
@@ -35,13 +37,15 @@ from tinycnn.kernels.random import fill_bits
 from tinycnn.kernels.simd import VECTOR_BYTES
 from tinycnn.kernels.tiles import (
     filter_grad_tile,
-    filter_tile,
+    filter_vectors,
     gather_image,
     gradient_tiles,
     input_tiles,
     multiply,
     output_tiles,
+    tile_size,
 )
+from tinycnn.kernels.winograd_image import correlate_image, fits_one_thread
 
 __all__ = [
     "averagepool2d",
@@ -53,19 +57,12 @@ __all__ = [
     "maxpool2d_grad_input",
 ]
 
-#: For each size of filter, the sizes of output tile that there are transforms for.
-TILES = {2: (2, 3, 4, 5), 3: (2, 4)}
 # Bytes of V and M of the images that one thread transforms, multiplies and transforms back at a time, one
 # image at least: enough rows for the products to pay for loading U, few enough to stay in a level 2 cache.
 BLOCK = 3 * 2**18
 # Tiles of the images that the threads transform, each its own, before the products of the filter's gradient:
 # long sums, so that dU is not loaded and stored for a few numbers each. One image at least.
 GRADIENT_BLOCK = 144
-
-
-def tile_size(r: int, OH: int, OW: int) -> int:
-    """Return the m of F(m, r) that takes the fewest multiplications for an output of OH x OW."""
-    return min(TILES[r], key=lambda m: (-(-OH // m) * -(-OW // m) * (m + r - 1) ** 2, -m))
 
 
 def _checked(
@@ -117,25 +114,19 @@ def conv2d_grad_input(
 
 
 def transformed_filter(w: np.ndarray, m: int) -> np.ndarray:
-    """Return U (alpha**2, C, FP), the filter (r, r, C, F) in the domain of the products."""
-    r, _, C, F = w.shape
+    """Return U, the filter (r, r, C, F) in the domain of the products; see `tiles`."""
     lanes = VECTOR_BYTES // w.itemsize
-    FP = rounded_up(F, lanes)
-    padded = aligned_zeros((r, r, C, FP), w.dtype)
-    padded[..., :F] = w
-    U = aligned_empty(((m + r - 1) ** 2, C, FP), w.dtype)
+    padded = whole_vectors(w, lanes)
+    r, _, C, FP = padded.shape
+    U = aligned_empty(((m + r - 1) ** 2, C * FP + lanes), w.dtype)
     _transform_filter(padded, U, m, lanes)
     return U
 
 
 @jit(parallel=True)
 def _transform_filter(w, U, m, lanes):
-    r, _, C, FP = w.shape
-    alpha = m + r - 1
-    for c in prange(C):
-        for f in range(0, FP, lanes):
-            at = c * FP + f
-            filter_tile(m, r, w, at, r * C * FP, C * FP, U, at, alpha * C * FP, C * FP)
+    for c in prange(w.shape[2]):
+        filter_vectors(w, c, 0, w.shape[3], U, m, lanes)
 
 
 def conv2d_pool(
@@ -165,8 +156,17 @@ def _correlate(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, PT: int, PL: int, relu: bool
 ) -> None:
     """Fill y with the correlation of x and w; `PT` and `PL` may be below 0: then x begins outside."""
+    if len(x) == 1 and fits_one_thread(w.shape, y.shape, x.dtype):
+        correlate_image(x, w, b, y, PT, PL, relu)
+        return
     U, bias, buffers, images, plan = _prepare(x, w, b, y.shape[1], y.shape[2])
     _forward(contiguous(x), U, bias, y, *buffers, images, *plan, PT, PL, relu)
+
+
+def tile_size_of_one(w_shape: tuple[int, ...], OH: int, OW: int, dtype: np.dtype) -> int:
+    """Return the m of F(m, r) for a single image, which has a kernel of its own unless it is too large."""
+    alone = fits_one_thread(w_shape, (1, OH, OW, w_shape[3]), dtype)
+    return tile_size(w_shape[0], OH, OW, images=1 if alone else 2)
 
 
 def _prepare(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, OH: int, OW: int) -> tuple[Any, ...]:
@@ -197,7 +197,7 @@ def _forward(x, U, b, y, image, V, M, out, images, m, r, lanes, PT, PL, relu):
         products(x, first, last, U, image[t], V[t], M[t], m, r, lanes, PT, PL)
         for n in range(first, last):
             output_tiles(M[t], out[t], n - first, m, r, lanes)
-            rectify_image(out[t], b, relu, y[n])
+            rectify_image(out[t], b, relu, y[n], 0)
 
 
 @jit(parallel=True)
@@ -226,7 +226,7 @@ def products(x, first, last, U, image, V, M, m, r, lanes, PT, PL):
         if not fits:
             gather_image(x[n], image, PT, PL)
         input_tiles(x[n] if fits else image, V, n - first, m, r, lanes)
-    multiply(V, U, M, (last - first) * tiles, lanes)
+    multiply(V, U, M, x.shape[3], (last - first) * tiles, lanes)
 
 
 def conv2d_grad_kernel(

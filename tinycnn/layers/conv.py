@@ -155,7 +155,7 @@ class Conv2D(Layer):
 
     def select(self, operation: str, images: int) -> str:
         """Return the name of the algorithm that computes "conv2d", or one of its gradients, for a batch."""
-        return kernels.select(operation, *self._choice(), images * self._places)
+        return kernels.select(operation, *self._choice(), self._places, images)
 
     def _choice(self) -> tuple[str, Shape, Pair, Pair]:
         """Return by what `kernels.choose` chooses, whatever the batch."""
@@ -176,11 +176,18 @@ class Conv2D(Layer):
         algorithm, reason, refused = kernels.choose(operation, *self._choice())
         if algorithm == "winograd" and not refused:
             r = self.kernel_size[0]
-            m = kernels.module("winograd").tile_size(r, *tiled)
+            winograd = kernels.module("winograd")
+            *_, C, F = self.params["kernel"].shape
+            w_shape = (r, r, F, C) if operation == "conv2d_grad_input" else (r, r, C, F)
+            m = winograd.tile_size(r, *tiled)
             name, saving = explanation.minimal_filtering(m, r, tiled, outputs)
             algorithm, reason = f"{algorithm} {name}", f"{reason}: {saving}"
-            if few := (kernels.WINOGRAD_OUTPUTS - 1) // math.prod(outputs):
-                reason += f"; direct if batch <= {few}"
+            most = -(-kernels.WINOGRAD_OUTPUTS // math.prod(outputs))
+            if few := [images for images in range(1, most) if self.select(operation, images) == "direct"]:
+                reason += f"; direct if batch <= {few[-1]}"
+            elif operation != "conv2d_grad_kernel":
+                of_one = winograd.tile_size_of_one(w_shape, *tiled, self.dtype)
+                reason += "" if of_one == m else f"; F({of_one},{r}) if batch is 1"
         return Pass(self.label, step, algorithm, reason)
 
     def _find(self, operation: str, images: int) -> Callable[..., np.ndarray]:

@@ -48,9 +48,13 @@ class _Pooling2D(Layer):
     def _pads(self, input_shape: Shape) -> Pads:
         return geometry.resolve_padding(self.padding, input_shape[:2], self.pool_size, self.strides, (1, 1))
 
+    def pads(self) -> Pads:
+        """Return the padding in numbers, of a layer that is built."""
+        return self._pads(self.input_shape or ())
+
     def _geometry(self) -> tuple[Pair, Pair, Pads]:
         """Return window, strides and padding, as the kernels take them."""
-        return self.pool_size, self.strides, self._pads(self.input_shape or ())
+        return self.pool_size, self.strides, self.pads()
 
     def passes(self) -> list[Pass]:
         """See `Layer.passes`."""

@@ -1,0 +1,345 @@
+"""Chains compute what their layers compute one by one, and only where they may."""
+
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+import pytest
+
+from tinycnn import Sequential, kernels, mnist_cnn
+from tinycnn.chains import ALONE, Chain, Parts
+from tinycnn.kernels import chain
+from tinycnn.layers import (
+    Activation,
+    AveragePooling2D,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    MaxPooling2D,
+)
+
+
+def network(layers, input_shape, dtype="float64", compiled=True):
+    """A compiled network whose weights, biases included, are random."""
+    model = Sequential(layers, seed=3, input_shape=input_shape, dtype=dtype)
+    model.parameters[...] = np.random.default_rng(5).normal(0, 0.3, model.parameters.size)
+    if compiled:
+        model.compile("sgd", "mse")
+    return model
+
+
+def small(dtype="float64"):
+    """Every kind of step, on sizes that all differ and fill no vector."""
+    layers = [
+        Conv2D(7, (3, 2), activation="relu", padding=((1, 0), (0, 2))),
+        Conv2D(17, 3, activation="relu"),
+        MaxPooling2D((3, 2), strides=(2, 1)),
+        Dropout(0.5),
+        Conv2D(33, 2, use_bias=False),
+        MaxPooling2D(2, padding="same"),
+        Flatten(),
+        Dense(19, activation="relu"),
+        Dense(5),
+    ]
+    return network(layers, (19, 14, 3), dtype)
+
+
+def assert_close(result, expected):
+    """But for a few roundings, where NumPy had a part in one of them."""
+    np.testing.assert_allclose(result, expected, rtol=200 * np.finfo(expected.dtype).eps, atol=1e-5)
+
+
+def images(model, count=1, seed=0):
+    shape = count, *model.input_shape
+    return np.random.default_rng(seed).standard_normal(shape).astype(model.dtype)
+
+
+def one_by_one(model, x):
+    for layer in model.layers:
+        x = layer.forward(x)
+    return x
+
+
+def parts(model):
+    """What runs for one image: numbers of layers, those of a chain in a list."""
+    number = model.layers.index
+    return [
+        [number(layer) for layer in part.layers] if isinstance(part, Chain) else number(part)
+        for part in Parts(model)
+    ]
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """A list that grows with each call of a compiled chain."""
+    calls = []
+    run = chain.run
+    monkeypatch.setattr(chain, "run", lambda *args: calls.append(len(args[0])) or run(*args))
+    return calls
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_documented_network_is_one_chain(dtype, runs):
+    """Six steps, both pools done with the sums; the same bits down to the large dense layer."""
+    config = mnist_cnn(seed=0).get_config() | {"dtype": dtype}
+    for layers, same in (
+        (config["layers"], assert_close),
+        (config["layers"][:-1], np.testing.assert_array_equal),
+    ):
+        model = Sequential.from_config(config | {"layers": layers})
+        model.compile()
+        model.parameters[...] = np.random.default_rng(5).normal(0, 0.03, model.parameters.size)
+        x = images(model)
+        same(model.predict(x), one_by_one(model, x))
+    assert runs == [6, 5]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_kind_of_step(dtype, runs):
+    model = small(dtype)
+    x = images(model)
+    y = model.predict(x)
+    assert len(runs) == 1
+    assert y.dtype == model.dtype
+    assert_close(y, one_by_one(model, x))
+
+
+CASES = {
+    "direct: strides": ([Conv2D(17, 3, strides=(2, 3))], (11, 13, 5)),
+    "direct: dilation": ([Conv2D(33, (2, 3), dilation_rate=(3, 2), padding="same")], (11, 13, 3)),
+    "direct: one output": ([Conv2D(1, (7, 5), activation="relu")], (7, 5, 17)),
+    "direct, then a pool": ([Conv2D(18, 5), MaxPooling2D(3, strides=2, padding="same")], (13, 11, 2)),
+    "winograd 3": ([Conv2D(33, 3, activation="relu")], (15, 11, 17)),
+    "winograd 3, whole vectors": ([Conv2D(64, 3, padding="same")], (9, 12, 16)),
+    "winograd 2": ([Conv2D(70, 2, use_bias=False)], (13, 10, 33)),
+    "winograd, an image that is its own padded form": ([Conv2D(64, 3)], (18, 18, 32)),
+    "winograd, a pool that leaves pixels": ([Conv2D(33, 3), MaxPooling2D(3)], (16, 13, 17)),
+    "winograd, a pool with gaps": ([Conv2D(33, 3), MaxPooling2D(2, strides=3)], (16, 13, 17)),
+    "winograd, a pool that overlaps": ([Conv2D(33, 3), MaxPooling2D(3, strides=1)], (16, 13, 17)),
+    "winograd, two pools": ([Conv2D(33, 3), MaxPooling2D(1, strides=2), MaxPooling2D(2)], (16, 13, 17)),
+    "winograd, dropout, a pool": ([Conv2D(33, 3), Dropout(0.5), MaxPooling2D(2)], (16, 13, 17)),
+    "winograd, a padded pool": ([Conv2D(33, 3), MaxPooling2D(2, padding="same")], (15, 12, 17)),
+    "a pool first": ([MaxPooling2D((2, 3), strides=(3, 1))], (11, 13, 5)),
+    "dense alone": ([Flatten(), Dense(3)], (5, 4, 2)),
+    "dense, fewer inputs than parts": ([Flatten(), Dense(21, use_bias=False)], (1, 3, 1)),
+    "dense, many": ([Flatten(), Dense(131, activation="relu"), Dense(1)], (31, 7, 3)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", CASES)
+def test_sizes_that_fill_nothing(name, dtype, runs):
+    """To the bit, but for small dense layers, which NumPy multiplies outside of chains."""
+    layers, input_shape = copy.deepcopy(CASES[name])
+    model = network(layers, input_shape, dtype)
+    same = assert_close if "dense" in name else np.testing.assert_array_equal
+    for seed in range(2):
+        x = images(model, seed=seed)
+        same(model.predict(x), one_by_one(model, x))
+    assert len(runs) == 2
+
+
+def test_nan_and_infinity_go_through():
+    model = small()
+    for value in (np.nan, np.inf):
+        x = images(model)
+        x[0, 3, 4, 1] = value
+        with np.errstate(invalid="ignore"):
+            expected = one_by_one(model, x)
+        assert not np.isfinite(expected).all()
+        np.testing.assert_array_equal(model.predict(x), expected)
+
+
+def test_a_softmax_never_returns_zero():
+    """See `activations.softmax`."""
+    model = network([Flatten(), Dense(4, activation="softmax")], (3, 2, 2), "float32")
+    model["dense_1"].params["bias"][...] = [0, 1e4, -1e4, 3]
+    y = model.predict(images(model))
+    assert y[0, 1] == 1
+    assert (y[0, [0, 2, 3]] == np.finfo(np.float32).tiny).all()
+
+
+class Doubled(Conv2D):
+    def forward(self, x, training=False):
+        return 2 * super().forward(x, training)
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([Conv2D(3, 2, activation="tanh"), Conv2D(3, 2)], [0, [1]]),
+        ([Conv2D(3, 2), BatchNormalization()], [[0], 1]),
+        ([Conv2D(3, 2), AveragePooling2D()], [[0], 1]),
+        ([Conv2D(3, 2), GlobalAveragePooling2D()], [[0], 1]),
+        ([Conv2D(3, 2), Activation("relu")], [[0], 1]),
+        ([Conv2D(3, 2, algorithm="direct"), Conv2D(3, 2)], [0, [1]]),
+        ([Conv2D(3, 2, activation="softmax")], [0]),
+        ([Doubled(3, 2), Conv2D(3, 2)], [0, [1]]),
+        ([Conv2D(3, 2), Dropout(0.1), Conv2D(3, 2)], [[0, 1, 2]]),
+        ([Dropout(0.1), Flatten()], [0, 1]),
+        (
+            [Conv2D(3, 2), Activation("tanh"), Flatten(), Dense(3), Dense(2, activation="sigmoid")],
+            [[0], 1, [2, 3], 4],
+        ),
+    ],
+    ids=repr,
+)
+def test_what_is_joined(layers, expected):
+    """And what is not, runs by itself between the chains."""
+    model = network(layers, (7, 6, 2))
+    assert parts(model) == expected
+    x = images(model)
+    assert_close(model.predict(x), one_by_one(model, x))
+
+
+def test_an_image_too_large_for_each_thread_runs_alone():
+    """Winograd's kernel for single images leaves it to the one that shares out tiles of batches."""
+    model = network([Conv2D(32, 3), Conv2D(8, 5)], (120, 120, 32), "float32")
+    assert kernels.select("conv2d", "auto", (3, 3, 32, 32), (1, 1), (1, 1), 118 * 118, 1) == "winograd"
+    assert parts(model) == [0, [1]]
+    x = images(model)
+    np.testing.assert_array_equal(model.predict(x), one_by_one(model, x))
+
+
+def test_a_few_images_run_one_by_one_and_more_do_not(runs):
+    model = small()
+    for count in (0, 1, 2, ALONE, ALONE + 1):
+        x = images(model, count)
+        runs.clear()
+        y = model.predict(x)
+        assert len(runs) == (count if count <= ALONE else 0)
+        assert y.shape == (count, 5)
+        assert_close(y, one_by_one(model, x))
+        for i in range(len(runs)):
+            np.testing.assert_array_equal(y[i], model.predict(x[i : i + 1])[0])
+
+
+def test_training_and_what_is_not_compiled_run_layer_by_layer(runs):
+    model = small()
+    x = images(model, 2)
+    model.forward(x, training=True)
+    model.train_on_batch(x, np.zeros((2, 5)))
+    model.compile("sgd", "mse", fuse=False)
+    model.predict(x)
+    fresh = Sequential([Flatten(), Dense(3)], seed=0, input_shape=(3, 2, 1))
+    fresh.predict(images(fresh))
+    assert runs == []
+
+
+def test_an_algorithm_that_is_asked_for_is_obeyed(runs, monkeypatch):
+    model = small()
+    x = images(model)
+    expected = model.predict(x)
+    runs.clear()
+    with kernels.use_algorithm("naive"):
+        assert_close(model.predict(x), expected)
+    monkeypatch.setenv("TINYCNN_ALGORITHM", "im2col")
+    model.predict(x)
+    assert runs == []
+    monkeypatch.delenv("TINYCNN_ALGORITHM")
+    model["conv2d_2"].algorithm = "direct"
+    assert_close(model.predict(x), expected)
+    assert len(runs) == 2  # before and after it
+    model["conv2d_2"].algorithm = "auto"
+    np.testing.assert_array_equal(model.predict(x), expected)
+    assert len(runs) == 4  # the chains still fit
+
+
+def test_weights_may_change(runs):
+    """In place, by training, or by another array in a layer, which then runs alone."""
+    model = small()
+    x = images(model)
+    seen = [model.predict(x)]
+    model["dense_1"].params["kernel"][3] += 1
+    seen.append(model.predict(x))
+    model.train_on_batch(images(model, 3), np.ones((3, 5)))
+    seen.append(model.predict(x))
+    model.set_weights([weight + 0.01 for weight in model.get_weights()])
+    seen.append(model.predict(x))
+    assert len(runs) == 4
+    assert_close(seen[-1], one_by_one(model, x))
+    kernel = model["conv2d_2"].params["kernel"]
+    model["conv2d_2"].params["kernel"] = kernel + 1
+    seen.append(model.predict(x))
+    assert_close(seen[-1], one_by_one(model, x))
+    assert len(runs) == 6
+    assert len({y.tobytes() for y in seen}) == len(seen)
+    model["conv2d_2"].params["kernel"] = kernel
+    np.testing.assert_array_equal(model.predict(x), seen[-2])
+
+
+def test_copies_have_chains_of_their_own():
+    model = small()
+    x = images(model)
+    expected = model.predict(x)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(other.predict(x), expected)
+        other.parameters += 1
+        assert_close(other.predict(x), one_by_one(other, x))
+        np.testing.assert_array_equal(model.predict(x), expected)
+
+
+@pytest.mark.parametrize("layout", ["transposed", "every other", "read-only"])
+def test_any_layout_of_images(layout):
+    model = small()
+    x = images(model)
+    view = {
+        "transposed": np.asfortranarray(x),
+        "every other": np.repeat(x, 2, axis=2)[:, :, ::2],
+        "read-only": x.copy(),
+    }[layout]
+    view.flags.writeable = layout != "read-only"
+    before = view.copy()
+    np.testing.assert_array_equal(model.predict(view), model.predict(x))
+    np.testing.assert_array_equal(view, before)
+
+
+def test_wrong_images_are_refused_in_the_words_of_the_layer():
+    model = small()
+    for x in (images(model)[:, 1:], images(model).astype(np.float32)):
+        with pytest.raises(ValueError, match=r"^conv2d_1: x: expected") as refused:
+            model.forward(x)
+        with pytest.raises(ValueError, match=r"^conv2d_1: x: expected") as layers:
+            one_by_one(model, x)
+        assert str(refused.value) == str(layers.value)
+
+
+def test_results_are_new():
+    model = small()
+    x = images(model)
+    first = model.predict(x)
+    kept = first.copy()
+    second = model.predict(-x)
+    assert first.flags.writeable
+    assert (first != second).any()
+    np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize("make", [small, lambda: mnist_cnn(seed=1)], ids=["small", "documented"])
+def test_the_number_of_threads_changes_no_bit(make):
+    model = make()
+    model.compile()
+    x, threads = images(model), numba.get_num_threads()
+    usual = model.predict(x)
+    try:
+        for count in {1, 2, threads}:
+            numba.set_num_threads(min(count, threads))
+            np.testing.assert_array_equal(model.predict(x), usual)
+    finally:
+        numba.set_num_threads(threads)
+
+
+def test_threads_of_python_do_not_share_memory():
+    """Sixteen predictions at once, of images that differ."""
+    model = small()
+    x = images(model, 16)
+    expected = [model.predict(x[i : i + 1]) for i in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            found = list(pool.map(lambda i: model.predict(x[i : i + 1]), range(16)))
+            np.testing.assert_array_equal(found, expected)
