@@ -78,6 +78,7 @@ def walk(steps, parameters, memory, own, lanes, threads, x, y):
 
     `memory` is for this run alone: `own` numbers for each thread, and the `shared_room` of each step.
     """
+    near = np.int64(1)  # neighbours are; for a literal, the kernel would be compiled once more
     buffers = memory[: threads * own].reshape((threads, own))
     rest = memory[threads * own :]
     source = x
@@ -92,7 +93,7 @@ def walk(steps, parameters, memory, own, lanes, threads, x, y):
             _direct(
                 image.reshape((1, s.H, s.W, s.C)), w.reshape((s.KH, s.KW * s.C, b.size)), b,
                 out.reshape((1, s.OH, s.OW, s.F)), buffers, s.KW, lanes, s.SH, s.SW, s.PT, s.PL, s.DH, s.DW,
-                1, 1, s.activation == RELU,
+                near, near, s.activation == RELU,
             )  # fmt: skip
         elif s.kind == WINOGRAD:
             w, b = _weights(s, parameters, rest, lanes)

@@ -52,7 +52,10 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
     blocks_c = aligned_empty((threads, bm + ROWS, bn), a.dtype)
     in_place = b.flags.c_contiguous and b.flags.writeable and N % lanes == 0
     blocks_b = b.reshape(1, K, N) if in_place else aligned_zeros((threads, bk, bn), a.dtype)
-    _multiply(a, b, parts, blocks_a, blocks_b, blocks_c, lanes, by_columns, in_place)
+    # a transpose goes in as what it is the transpose of: so one kernel is compiled, instead of three
+    turned = not in_place and b.strides[0] < b.strides[1]
+    a, b = a.T if by_columns else a, b.T if turned else b
+    _multiply(a, b, parts, blocks_a, blocks_b, blocks_c, lanes, by_columns, turned, in_place)
     return y if K <= BLOCK_K else parts.sum(axis=0, out=y)
 
 
@@ -66,9 +69,9 @@ def multiply_row(x, w, parts, lanes):
 
 
 @jit(parallel=True)
-def _multiply(a, b, parts, blocks_a, blocks_b, blocks_c, lanes, by_columns, in_place):
+def _multiply(a, b, parts, blocks_a, blocks_b, blocks_c, lanes, by_columns, turned, in_place):
     P, M, N = parts.shape
-    K = a.shape[1]
+    K = a.shape[0 if by_columns else 1]
     rows, columns = (M + BLOCK_M - 1) // BLOCK_M, (N + BLOCK_N - 1) // BLOCK_N
     for task in prange(P * rows * columns):
         t = get_thread_id()
@@ -77,12 +80,14 @@ def _multiply(a, b, parts, blocks_a, blocks_b, blocks_c, lanes, by_columns, in_p
         m, n, depth = min(BLOCK_M, M - i), min(BLOCK_N, N - j), min(BLOCK_K, K - k)
         pa, pb, pc = blocks_a[t], blocks_b[0 if in_place else t], blocks_c[t]
         if by_columns:
-            pack(a[i : i + m, k : k + depth].T, pa)
+            pack(a[k : k + depth, i : i + m], pa)
             am, ak = 1, pa.shape[1]
         else:
             pack(a[i : i + m, k : k + depth], pa)
             am, ak = pa.shape[1], 1
-        if not in_place:
+        if turned:
+            pack(b[j : j + n, k : k + depth].T, pb)
+        elif not in_place:
             pack(b[k : k + depth, j : j + n], pb)
         corner = k * N + j if in_place else 0
         gemm(

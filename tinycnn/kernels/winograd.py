@@ -126,7 +126,7 @@ def transformed_filter(w: np.ndarray, m: int) -> np.ndarray:
 @jit(parallel=True)
 def _transform_filter(w, U, m, lanes):
     for c in prange(w.shape[2]):
-        filter_vectors(w, c, 0, w.shape[3], U, m, lanes)
+        filter_vectors(w, np.int64(c), 0, w.shape[3], U, m, lanes)
 
 
 def conv2d_pool(

@@ -81,7 +81,8 @@ def filters_room(OH, OW, r, C, F, m, lanes, threads):
 @jit(parallel=True)
 def correlate_filters(x, w, b, y, memory, m, lanes, PT, PL, relu, QH, QW, SH, SW):
     """Fill y (PH, PW, F), max-pooled, for x (H, W, C) and w (r, r, C, FP); `memory` has a row a thread."""
-    for thread in prange(len(memory)):
+    for part in prange(len(memory)):
+        thread = np.int64(part)  # the index of a prange is unsigned: everything would be compiled for both
         _correlate_some(
             x, w, b, y, memory[thread], thread, len(memory), m, lanes, PT, PL, relu, QH, QW, SH, SW
         )
@@ -104,11 +105,10 @@ def _correlate_some(x, w, b, y, memory, thread, threads, m, lanes, PT, PL, relu,
     out_at = M_at + M_size
     V = memory[V_at:U_at].reshape((places, rows, CP))
     image = memory[:image_size].reshape((TH * m + r - 1, TW * m + r - 1, CP))
-    if PT == PL == 0 and x.shape == image.shape:  # it is its own padded form
-        input_tiles(x, V, 0, m, r, lanes)
-    else:
+    fits = PT == PL == 0 and x.shape == image.shape  # then it is its own padded form
+    if not fits:
         gather_image(x, image, PT, PL)
-        input_tiles(image, V, 0, m, r, lanes)
+    input_tiles(x if fits else image, V, 0, m, r, lanes)
     for first in range(thread * block, FP, threads * block):
         width = min(block, FP - first)
         U = memory[U_at : U_at + places * (C * width + lanes)].reshape((places, C * width + lanes))
