@@ -16,7 +16,7 @@ from tinycnn.sequential import Sequential
 def warmup(dtype: str = "float32") -> float:
     """Compile, or load from the cache, all kernels of the documented network, and return the seconds it took.
 
-    The first step of a training compiles its kernels, once on each machine: some half a minute, in which
+    The first step of a training compiles its kernels, once on each machine: up to a minute, in which
     nothing seems to happen. Called before, while a program starts or a container is built, this takes the
     pause instead: `mnist_cnn` then trains, evaluates and predicts without one, with any size of batch, as one
     stage or layer by layer. It changes nothing else: no random state, no settings of threads.

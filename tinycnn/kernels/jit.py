@@ -66,7 +66,7 @@ class Announcer(event.Listener):
         """Hear of a function that will be compiled now, perhaps somebody else's."""
         module = compiling.data["dispatcher"].py_func.__module__  # None for a function made by exec
         if module is not None and module.startswith("tinycnn."):
-            notice("compiling kernels for this machine, once; up to half a minute ...")
+            notice("compiling kernels for this machine, once; up to a minute ...")
 
     def on_end(self, compiled: event.Event) -> None:
         """Say nothing more."""
