@@ -51,7 +51,8 @@ def small(dtype="float64"):
 
 def assert_close(result, expected):
     """But for a few roundings, where NumPy had a part in one of them."""
-    np.testing.assert_allclose(result, expected, rtol=200 * np.finfo(expected.dtype).eps, atol=1e-5)
+    bound = 20 * np.finfo(expected.dtype).eps * np.abs(expected).max(initial=0)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=bound)
 
 
 def images(model, count=1, seed=0):
@@ -250,6 +251,19 @@ def test_an_algorithm_that_is_asked_for_is_obeyed(runs, monkeypatch):
     assert len(runs) == 4  # the chains still fit
 
 
+def test_the_algorithm_of_a_pool_is_obeyed_too(monkeypatch):
+    """Though it has no parameters that could change."""
+    model = small()
+    x = images(model)
+    expected, asked = model.predict(x), []
+    assert parts(model) == [list(range(9))]
+    find = kernels.find
+    monkeypatch.setattr(kernels, "find", lambda *args: asked.append(args) or find(*args))
+    model["max_pooling2d_1"].algorithm = "im2col"
+    assert_close(model.predict(x), expected)
+    assert asked == [("maxpool2d", "im2col")]
+
+
 def test_weights_may_change(runs):
     """In place, by training, or by another array in a layer, which then runs alone."""
     model = small()
@@ -307,6 +321,9 @@ def test_wrong_images_are_refused_in_the_words_of_the_layer():
         with pytest.raises(ValueError, match=r"^conv2d_1: x: expected") as layers:
             one_by_one(model, x)
         assert str(refused.value) == str(layers.value)
+    for x in (images(model).tolist(), images(model)[0, 0, 0, 0], np.float64(3)):
+        with pytest.raises(ValueError, match=r"^conv2d_1: x: expected"):
+            model.forward(x)
 
 
 def test_results_are_new():

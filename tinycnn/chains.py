@@ -50,6 +50,10 @@ class Parts:
         """Return whether the network is built, and no algorithm is asked for."""
         return self._network.built and kernels.requested_now("auto") == "auto"
 
+    def take(self, x: np.ndarray) -> bool:
+        """Return whether x are few images. What is no array is for the layers to refuse."""
+        return isinstance(x, np.ndarray) and x.ndim > 0 and 0 < len(x) <= ALONE and self.apply()
+
     def __iter__(self) -> Iterator[Chain | Layer]:
         """Iterate over the parts in their order."""
         network = self._network
@@ -128,10 +132,10 @@ class Chain:
 
     def is_current(self, parameters: np.ndarray) -> bool:
         """Return whether the layers still hold the arrays that the steps read, and ask for no algorithm."""
-        return parameters is self._parameters and all(
-            layer.params[name] is array and getattr(layer, "algorithm", "auto") == "auto"
-            for layer, name, array in self._held
+        held = parameters is self._parameters and all(
+            layer.params[name] is array for layer, name, array in self._held
         )
+        return held and all(getattr(layer, "algorithm", "auto") == "auto" for layer in self.layers)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(str(layer.name) for layer in self.layers)})"

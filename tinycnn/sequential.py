@@ -122,8 +122,8 @@ class Sequential(Network):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """See `Network.forward`. Once compiled, few images run one by one (`tinycnn.chains`)."""
-        few = not training and self._fuse and 0 < len(x) <= chains.ALONE
-        return self._parts.forward(x) if few and self._parts.apply() else super().forward(x, training)
+        few = not training and self._fuse and self._parts.take(x)
+        return self._parts.forward(x) if few else super().forward(x, training)
 
     def train_step(self, x: np.ndarray, y: np.ndarray) -> list[float]:
         """Take one step of the optimizer; return the loss and the metrics before it."""
