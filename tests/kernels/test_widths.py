@@ -58,4 +58,5 @@ def test_every_other_width(width, tmp_path):
 @pytest.mark.skipif(VECTOR_BYTES < 32, reason="a processor without AVX2 cannot stand in for one with it")
 def test_another_processor(tmp_path):
     """Numba told to compile for Haswell: vectors of 32 bytes, and half the registers."""
-    assert " passed" in run_tests([*files(), "../test_stages.py"], tmp_path, NUMBA_CPU_NAME="haswell")
+    networks = "../test_stages.py", "../test_chains.py"
+    assert " passed" in run_tests([*files(), *networks], tmp_path, NUMBA_CPU_NAME="haswell")
