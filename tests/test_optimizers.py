@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinycnn import optimizers
-from tinycnn.optimizers import SGD, Adadelta, Adam, AdamW, RMSprop
+from tinycnn.optimizers import SGD, Adadelta, Adam, AdamW, Part, RMSprop
 
 G1, G2 = 3.0, -1.0  # the gradients of the two steps
 EVERY = [
@@ -104,7 +104,7 @@ def test_frozen_parts_do_not_move(optimizer):
     free = np.concatenate([start[span] for span in spans])
     for _ in range(3):
         gradients = rng.standard_normal(9)
-        whole.step(parameters, gradients, spans)
+        whole.step(parameters, gradients, [Part(span) for span in spans])
         alone.step(free, np.concatenate([gradients[span] for span in spans]))
     np.testing.assert_array_equal(parameters[[0, 3, 4]], start[[0, 3, 4]])
     np.testing.assert_array_equal(np.concatenate([parameters[span] for span in spans]), free)
@@ -116,7 +116,8 @@ def test_clipping_by_global_norm():
     gradients = np.array([3.0, 100, 4])
     for norm, scale in ((2.5, 0.5), (6, 1)):
         parameters = np.zeros(3)
-        SGD(1, global_clipnorm=norm).step(parameters, gradients, [slice(0, 1), slice(2, 3)])
+        parts = [Part(slice(0, 1)), Part(slice(2, 3))]
+        SGD(1, global_clipnorm=norm).step(parameters, gradients, parts)
         np.testing.assert_allclose(parameters, [-3 * scale, 0, -4 * scale], rtol=1e-15)
 
 
@@ -155,7 +156,7 @@ def test_errors(call, message):
 
 def test_settings_are_plain_numbers():
     """Also when they were NumPy's, so that they can be written as JSON."""
-    config = Adam(np.float32(0.5), global_clipnorm=np.float32(2)).get_config()
+    config = Adam(np.float32(0.5), global_clipnorm=np.float32(2), weight_decay=np.float32(1)).get_config()
     assert {type(value) for value in config.values()} == {float, bool}
 
 
@@ -176,6 +177,7 @@ def test_names_and_defaults_are_keras():
         "epsilon": 1e-7,
         "amsgrad": False,
         "global_clipnorm": None,
+        "weight_decay": None,
     }
     assert optimizers.get("adamw").weight_decay == 0.004
     assert (SGD().learning_rate, RMSprop().rho, Adadelta().rho) == (0.01, 0.9, 0.95)

@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up. A module may import from its own floor and from those below.
 FLOORS = [
-    {"checks", "config", "files", "notices", "randomness"},
+    {"checks", "config", "files", "notices", "randomness", "schedules"},
     {"activations", "initializers", "kernels"},
     {"layers", "losses", "metrics", "optimizers", "saving"},
     {"chains", "network", "sequential", "snapshots", "stages", "summary", "training"},
@@ -24,6 +24,7 @@ FLOORS = [
 # The optional or slow ones, each with the only places that may import it.
 COMPILED = (
     "adam",
+    "average",
     "cachefile",
     "chain",
     "dense",
@@ -38,6 +39,7 @@ COMPILED = (
     "sparse",
     "transforms",
     "turns",
+    "warp",
     "winograd",
     "winograd_image",
 )

@@ -22,6 +22,7 @@ from tinycnn.layers import Dropout, Layer
 from tinycnn.metrics import Metric
 from tinycnn.metrics import get as get_metric
 from tinycnn.network import Network
+from tinycnn.optimizers import Part
 from tinycnn.stages import Runnable, group
 from tinycnn.training import Callback, History, loop
 
@@ -132,7 +133,7 @@ class Sequential(Network):
         y_pred = self.forward(x, training=True)
         figures = [self.loss(y, y_pred), *(metric(y, y_pred) for metric in self.metrics.values())]
         self._assign_gradients(self.loss.gradient(y, y_pred))
-        optimizer.step(self.parameters, self.gradients, self.trainable_spans())
+        optimizer.step(self.parameters, self.gradients, self.trainable_parts())
         self.steps_trained += 1
         return figures
 
@@ -162,17 +163,16 @@ class Sequential(Network):
             if isinstance(layer, Dropout):
                 layer.step = step
 
-    def trainable_spans(self) -> list[slice]:
-        """Return the parts of `parameters` that belong to trainable layers, neighbours joined."""
-        spans: list[slice] = []
+    def trainable_parts(self) -> list[Part]:
+        """Return the stretches of `parameters` that belong to trainable layers, one for each weight."""
+        parts: list[Part] = []
         start = 0
         for layer in self.layers:
-            stop = start + sum(p.size for p in layer.params.values())
-            if layer.trainable and stop > start:
-                joined = bool(spans) and spans[-1].stop == start
-                spans.append(slice(spans.pop().start if joined else start, stop))
-            start = stop
-        return spans
+            for name, array in layer.params.items():
+                if layer.trainable:
+                    parts.append(Part(slice(start, start + array.size), f"{layer.name}/{name}"))
+                start += array.size
+        return parts
 
     @property
     def metric_names(self) -> list[str]:
@@ -190,6 +190,8 @@ class Sequential(Network):
         shuffle: bool = True,
         callbacks: Iterable[Callback] = (),
         verbose: str | int = "auto",
+        augment: loop.Augment | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> History:
         """Train.
 
@@ -213,6 +215,11 @@ class Sequential(Network):
         callbacks : iterable of Callback
         verbose : "auto", 0, 1 or 2
             Silence, a bar, one line an epoch; "auto" is a bar where the output is a terminal.
+        augment : callable, optional
+            Makes variants of the images of each batch, such as `tinycnn.datasets.Augmentation`.
+        checkpoint : path, optional
+            A folder in which the state of the run is kept, after each epoch and each minute. The same call
+            goes on from there, in a new process too, and ends with the same bits as if never stopped.
 
         Returns
         -------
@@ -221,7 +228,7 @@ class Sequential(Network):
         Raises
         ------
         ValueError
-            Before `compile`, or for data that do not fit the model.
+            Before `compile`, for data that do not fit the model, or a `checkpoint` of another run.
         """
         self._compiled()
         checks.whole("batch_size", batch_size, 1)
@@ -232,7 +239,8 @@ class Sequential(Network):
         data = self._data(x, y)
         kept = None if validation_data is None else self._data(*validation_data)
         checks.flag("shuffle", shuffle)
-        return loop.fit(self, data, batch_size, epochs, kept, fraction, shuffle, callbacks, verbose)
+        settings = loop.Settings(batch_size, epochs, fraction, shuffle, augment, checkpoint)
+        return loop.fit(self, data, kept, settings, callbacks, verbose)
 
     def train_on_batch(self, x: np.ndarray, y: np.ndarray) -> float | list[float]:
         """Take one step; return the loss, or [loss, metric, ...] when there are metrics."""

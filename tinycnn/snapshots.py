@@ -3,6 +3,7 @@
 ::
 
     model -> take -> Snapshot -> tinycnn.saving          Snapshot -> restore -> model
+                                                         Snapshot -> load -> the same model again
 """
 
 from __future__ import annotations
@@ -65,9 +66,6 @@ def restore(cls: type[Any], snapshot: Snapshot) -> Model:
     if wanted != received:
         raise ValueError(f"weights: expected {wanted} values for the layers, received {received}")
     model.build(input_shape)
-    model.set_weights([array for _, array in snapshot.weights])
-    model.epochs_trained = snapshot.progress["epochs_trained"]
-    model.steps_trained = snapshot.progress["steps_trained"]
     if snapshot.training is not None:
         optimizer, loss = snapshot.training["optimizer"], snapshot.training["loss"]
         model.compile(
@@ -75,8 +73,17 @@ def restore(cls: type[Any], snapshot: Snapshot) -> Model:
             losses.get(loss["name"], **loss["config"]),
             snapshot.training["metrics"],
         )
-        _restore_optimizer(model, snapshot.training["iterations"], snapshot.slots)
+    load(model, snapshot)
     return model
+
+
+def load(model: Model, snapshot: Snapshot) -> None:
+    """Put weights, moments and progress into a model of the same structure."""
+    model.set_weights([array for _, array in snapshot.weights])
+    model.epochs_trained = snapshot.progress["epochs_trained"]
+    model.steps_trained = snapshot.progress["steps_trained"]
+    if snapshot.training is not None:
+        _restore_optimizer(model, snapshot.training["iterations"], snapshot.slots)
 
 
 def _cut(model: Model, vector: np.ndarray) -> list[np.ndarray]:
@@ -100,7 +107,7 @@ def _restore_optimizer(model: Model, iterations: int, slots: dict[str, list[np.n
         flat = np.concatenate([np.zeros(0), *(array.ravel() for array in arrays)])
         slot = optimizer.slots[name] = np.zeros_like(model.parameters)
         start = 0
-        for span in model.trainable_spans():
+        for span, _ in model.trainable_parts():
             count = span.stop - span.start
             slot[span] = flat[start : start + count]
             start += count

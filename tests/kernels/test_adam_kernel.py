@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinycnn import kernels, optimizers
+from tinycnn import kernels
 from tinycnn.kernels import adam
 from tinycnn.kernels.adam import PIECE
-from tinycnn.optimizers import SMALLEST_KERNEL, Adam, AdamW
+from tinycnn.optimizers import Adam, AdamW, Part, adaptive
+from tinycnn.optimizers.adaptive import SMALLEST_KERNEL
+from tinycnn.optimizers.base import EVERYTHING
 
 # Roundings of the largest number involved; the kernel may fuse a product and a sum, and NumPy does not.
 TOLERANCE = {np.float32: 1e-6, np.float64: 2e-15}
@@ -27,7 +29,7 @@ def kernel_calls(monkeypatch):
 
 def run(optimizer, parameters, gradients, spans, smallest, monkeypatch):
     """Return the parameters and the moments after a step with each of the gradients."""
-    monkeypatch.setattr(optimizers, "SMALLEST_KERNEL", smallest)
+    monkeypatch.setattr(adaptive, "SMALLEST_KERNEL", smallest)
     parameters = parameters.copy()
     for g in gradients:
         before = g.copy()
@@ -37,7 +39,7 @@ def run(optimizer, parameters, gradients, spans, smallest, monkeypatch):
     return parameters, *optimizer.slots.values()
 
 
-def check(make, size, dtype, monkeypatch, kernel_calls, spans=(slice(None),), steps=4):
+def check(make, size, dtype, monkeypatch, kernel_calls, spans=EVERYTHING, steps=4):
     """Compare kernel and twin; return the sizes that the kernel had."""
     rng = np.random.default_rng(size)
     parameters = rng.standard_normal(size).astype(dtype)
@@ -67,7 +69,7 @@ def test_steps_are_those_of_the_twin(make, size, dtype, monkeypatch, kernel_call
 @pytest.mark.parametrize("make", [Adam, AdamW, lambda: Adam(global_clipnorm=0.5)])
 def test_frozen_spans_and_clipping(make, dtype, monkeypatch, kernel_calls):
     """A long span, a gap, a short span, a gap: each span by its own size, and the gaps untouched."""
-    spans = [slice(3, 3 + SMALLEST_KERNEL), slice(SMALLEST_KERNEL + 10, SMALLEST_KERNEL + 90)]
+    spans = [Part(slice(3, 3 + SMALLEST_KERNEL)), Part(slice(SMALLEST_KERNEL + 10, SMALLEST_KERNEL + 90))]
     size = SMALLEST_KERNEL + 100
     used = check(make, size, dtype, monkeypatch, kernel_calls, spans)
     assert used == [SMALLEST_KERNEL] * 4
@@ -75,7 +77,7 @@ def test_frozen_spans_and_clipping(make, dtype, monkeypatch, kernel_calls):
     optimizer = make()
     optimizer.step(parameters, np.ones(size, dtype), spans)
     frozen = np.ones(size, bool)
-    for span in spans:
+    for span, _ in spans:
         frozen[span] = False
     for array, start in ((parameters, 1), *((slot, 0) for slot in optimizer.slots.values())):
         np.testing.assert_array_equal(array[frozen], start)

@@ -6,7 +6,8 @@
     read_idx(path) -> array -> write_idx(path, array)
 """
 
+from tinycnn.datasets.augment import Augmentation
 from tinycnn.datasets.idx import IdxError, read_idx, write_idx
 from tinycnn.datasets.mnist import load_mnist, scale_images
 
-__all__ = ["IdxError", "load_mnist", "read_idx", "scale_images", "write_idx"]
+__all__ = ["Augmentation", "IdxError", "load_mnist", "read_idx", "scale_images", "write_idx"]

@@ -5,12 +5,14 @@
     conv2d     y[n,oh,ow,f] = b[f] + sum over kh, kw, c of x[n,h,w,c] * w[kh,kw,c,f],
                h = oh*SH + kh*DH - PT, w = ow*SW + kw*DW - PL
     maxpool2d  y[n,oh,ow,c] = max over kh, kw of x[n,h,w,c], h = oh*SH + kh - PT, w = ow*SW + kw - PL
+    warp       y[n,i,j,c] = x[n,h,w,c], (h, w) = maps[n] @ (i, j, 1) + amplitudes[n] * smoothed noise[:,i,j]
 
 A convolution is a cross-correlation: the kernel is not flipped. Padding is zeros that take part in the
 sums; algorithms that skip it differ only where w holds a NaN or an infinity. Never optimise this file: the
 gradients are the same loops with the roles of the three arrays exchanged, and that is all there is to see.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -185,3 +187,28 @@ def averagepool2d_grad_input(
         for kh, kw in np.ndindex(KH, KW):
             dxp[n, oh * SH + kh, ow * SW + kw, c] += dy[n, oh, ow, c] / counts[oh, ow]
     return crop(dxp, padding).copy()
+
+
+def warp(
+    x: np.ndarray,
+    maps: np.ndarray,
+    amplitudes: np.ndarray,
+    smoothing: tuple[np.ndarray, np.ndarray],
+    key: np.ndarray,
+    starts: np.ndarray,
+) -> np.ndarray:
+    """Sample images along maps and displacements; see `tinycnn.kernels.warp.warp`."""
+    N, H, W, _ = x.shape
+    y = np.zeros_like(x)
+    for n in range(N):
+        numbers = np.random.Generator(np.random.Philox(key=key, counter=int(starts[n]) // 16))
+        noise = np.frombuffer(numbers.bytes(4 * H * W), "<u2").reshape(2, H, W) / 2**15 - 1
+        field = [amplitudes[n] * (smoothing[0] @ noise[axis] @ smoothing[1]) for axis in range(2)]
+        for i, j in np.ndindex(H, W):
+            h, w = (maps[n, axis] @ (i, j, 1) + field[axis][i, j] for axis in range(2))
+            for row, column in itertools.product(
+                (math.floor(h), math.floor(h) + 1), (math.floor(w), math.floor(w) + 1)
+            ):
+                if 0 <= row < H and 0 <= column < W:
+                    y[n, i, j] += x[n, row, column] * (1 - abs(h - row)) * (1 - abs(w - column))
+    return y

@@ -4,6 +4,7 @@
 
     model.npz = model.json (structure, training, names in order)
               + weights/0, weights/1, ... + slots/momentum/0, slots/momentum/1, ...
+              + in a checkpoint: run.json, run/0, run/1, ... (of which this module knows nothing else)
 
 The archive is a plain zip file; `numpy.load` opens it anywhere. Here it is read member by member, so that
 an array's header can be compared with what is stored before anything is allocated for it.
@@ -13,6 +14,9 @@ import io
 import math
 import os
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -27,8 +31,11 @@ HEADERS = {
 }
 
 
-def write(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
-    """Write a snapshot."""
+Extra = tuple[dict[str, Any], list[np.ndarray]]  # JSON-able, and arrays
+
+
+def write(path: str | os.PathLike[str], snapshot: Snapshot, extra: Extra | None = None) -> None:
+    """Write a snapshot, and what else a checkpoint holds."""
     header = {
         "format": FORMAT,
         "config": snapshot.config,
@@ -41,6 +48,10 @@ def write(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
     arrays |= {f"weights/{i}": array for i, (_, array) in enumerate(snapshot.weights)}
     for name, parts in snapshot.slots.items():
         arrays |= {f"slots/{name}/{i}": array for i, array in enumerate(parts)}
+    if extra is not None:
+        run, own = extra
+        arrays["run.json"] = np.array(to_json({**run, "arrays": len(own)}))
+        arrays |= {f"run/{i}": array for i, array in enumerate(own)}
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # NumPy's hints take them for its options
 
@@ -54,6 +65,20 @@ def read(path: str | os.PathLike[str]) -> Snapshot:
         When the file is not such an archive, is damaged, or holds compressed, overlapping or pickled
         members. `tinycnn.saving.reading` makes one kind of them all.
     """
+    with _open(path) as archive:
+        return _read(archive)
+
+
+def read_extra(path: str | os.PathLike[str]) -> Extra:
+    """Read what else a checkpoint holds; raises as `read` does, also when it is none."""
+    with _open(path) as archive:
+        run = from_json("run.json", _text("run.json", _array(archive, "run.json")))
+        return run, [_array(archive, f"run/{i}") for i in range(run.pop("arrays"))]
+
+
+@contextmanager
+def _open(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
+    """Yield the archive, when its members can be what `write` writes."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if any(info.compress_type != zipfile.ZIP_STORED for info in members):
@@ -62,11 +87,11 @@ def read(path: str | os.PathLike[str]) -> Snapshot:
         stored, size = sum(info.file_size for info in members), os.path.getsize(path)
         if stored > size:
             raise ValueError(f"expected members of at most {size} bytes together, received {stored}")
-        return _read(archive)
+        yield archive
 
 
 def _read(archive: zipfile.ZipFile) -> Snapshot:
-    header = from_json("model.json", _text(_array(archive, "model.json")))
+    header = from_json("model.json", _text("model.json", _array(archive, "model.json")))
     if header["format"] != FORMAT:
         raise ValueError(f"format: expected {FORMAT!r}, received {header['format']!r}")
     return Snapshot(
@@ -97,7 +122,7 @@ def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     return np.lib.format.read_array(stream, allow_pickle=False)
 
 
-def _text(array: np.ndarray) -> str:
+def _text(name: str, array: np.ndarray) -> str:
     if array.dtype.kind != "U" or array.ndim:
-        raise ValueError(f"model.json: expected one text, received {array.dtype} of shape {array.shape}")
+        raise ValueError(f"{name}: expected one text, received {array.dtype} of shape {array.shape}")
     return str(array)

@@ -1,11 +1,32 @@
-"""What happens around a training step: batches, epochs, progress, history.
+"""What happens around a training step: batches, epochs, callbacks, progress, history, checkpoints.
 
 ::
 
-    loop.fit -> batches -> model.train_on_batch -> callbacks -> History
+    loop.fit -> batches -> model.train_step -> callbacks -> History
 """
 
-from tinycnn.training.callbacks import Callback, StopOnInterrupt
+from tinycnn.training.averaging import WeightAverage
+from tinycnn.training.callbacks import (
+    Callback,
+    CSVLogger,
+    LambdaCallback,
+    LearningRateScheduler,
+    StopOnInterrupt,
+    TerminateOnNaN,
+)
 from tinycnn.training.history import History
+from tinycnn.training.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 
-__all__ = ["Callback", "History", "StopOnInterrupt"]
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "ReduceLROnPlateau",
+    "StopOnInterrupt",
+    "TerminateOnNaN",
+    "WeightAverage",
+]

@@ -13,13 +13,11 @@ import numpy as np
 from tinycnn.randomness import generator
 
 
-def batches(
-    x: np.ndarray, y: np.ndarray, batch_size: int, order: np.ndarray | None = None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield batches of images and labels in `order` (None: as they are); the last may be smaller."""
+def batches(x: np.ndarray, y: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield batches of images and labels as they come; the last may be smaller."""
     for start in range(0, len(x), batch_size):
         rows = slice(start, start + batch_size)
-        yield (x[rows], y[rows]) if order is None else (x[order[rows]], y[order[rows]])
+        yield x[rows], y[rows]
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:

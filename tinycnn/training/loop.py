@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,23 +20,30 @@ from tinycnn.metrics import Metric
 from tinycnn.training import progress
 from tinycnn.training.batches import batches, epoch_order, split
 from tinycnn.training.callbacks import Callback
+from tinycnn.training.checkpoint import Checkpoint, Position, digest
 from tinycnn.training.history import History
 
 Data = tuple[np.ndarray, np.ndarray]
+# images, seed, epoch, numbers of the samples among all, step -> images: datasets.Augmentation is one
+Augment = Callable[[np.ndarray, int, int, np.ndarray, int], np.ndarray]
 
 
 class Trainable(Protocol):
     """What the loops need of a model; `Sequential` has it."""
 
     seed: int
+    optimizer: Any
     loss: Loss
     metrics: dict[str, Metric]
     epochs_trained: int
+    steps_trained: int
     history: History
     stop_training: bool
 
     @property
     def metric_names(self) -> list[str]: ...
+
+    def get_config(self) -> dict[str, Any]: ...
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray: ...
 
@@ -44,9 +53,9 @@ class Trainable(Protocol):
 class Means:
     """Means over images, of figures that come batch by batch."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self.sums = dict.fromkeys(names, 0.0)
-        self.samples = 0
+    def __init__(self, names: Iterable[str], begun: Position | None = None) -> None:
+        self.sums = dict.fromkeys(names, 0.0) | (begun.sums if begun else {})
+        self.samples = begun.samples if begun else 0
 
     def add(self, values: Iterable[float], samples: int) -> None:
         """Take in the figures of one batch."""
@@ -59,66 +68,134 @@ class Means:
         return {name: total / max(self.samples, 1) for name, total in self.sums.items()}
 
 
+@dataclass
+class Settings:
+    """How `fit` goes through the data; see `Sequential.fit`."""
+
+    batch_size: int
+    epochs: int
+    validation_split: float
+    shuffle: bool
+    augment: Augment | None
+    checkpoint: str | os.PathLike[str] | None
+
+
 def fit(
     model: Trainable,
     training: Data,
-    batch_size: int,
-    epochs: int,
     validation_data: Data | None,
-    validation_split: float,
-    shuffle: bool,
+    settings: Settings,
     callbacks: Iterable[Callback],
     verbose: str | int,
 ) -> History:
     """Train a compiled model; see `Sequential.fit`."""
     x, y = training
-    if validation_split:
-        rows, kept = split(y, validation_split, model.seed)
+    checkpoint = _checkpoint(model, settings, (*training, *(validation_data or ())))
+    if settings.validation_split:
+        rows, kept = split(y, settings.validation_split, model.seed)
         validation_data = x[kept], y[kept]
         x, y = x[rows], y[rows]
-    first, last = model.epochs_trained, model.epochs_trained + epochs
-    listeners = [*progress.choose(verbose), *callbacks]
+    callbacks, shown = list(callbacks), progress.choose(verbose)
+    listeners = [*shown, *callbacks]
+    model.history, model.stop_training = History(), False
     for listener in listeners:
         listener.model = model
-        listener.params = {"epochs": last, "samples": len(x), "batch_size": batch_size}
-    model.history, model.stop_training = History(), False
+        last = model.epochs_trained + settings.epochs
+        listener.params = {"epochs": last, "samples": len(x), "batch_size": settings.batch_size}
+    run = Run(model, (x, y), settings, listeners, Position(model.epochs_trained))
     try:
         _notify(listeners, "on_train_begin")
-        for epoch in range(first, last):
-            order = epoch_order(model.seed, epoch, len(x)) if shuffle else None
-            logs = train_epoch(model, (x, y), batch_size, epoch, order, listeners)
-            if logs is None:
-                break
-            if validation_data is not None:
-                validation = evaluate(model, validation_data, batch_size)
-                logs = {**logs, **{f"val_{name}": value for name, value in validation.items()}}
-            model.epochs_trained += 1
-            model.history.record(epoch, logs)
-            _notify(listeners, "on_epoch_end", epoch, logs)
-            if model.stop_training:
+        if checkpoint is not None:
+            run.position = checkpoint.restore(model, callbacks) or run.position
+            run.save = lambda: checkpoint.save(model, run.position, callbacks)
+            run.due = checkpoint.due
+        for listener in listeners:
+            listener.params["epochs"] = run.position.first_epoch + settings.epochs
+        if run.position.batches:  # to its callbacks this epoch has begun already
+            _notify(shown, "on_epoch_begin", model.epochs_trained)
+        while model.epochs_trained < run.position.first_epoch + settings.epochs and not run.position.ended:
+            if not run.train_epoch(validation_data):
                 break
     finally:
         _notify(listeners, "on_train_end")
     return model.history
 
 
-def train_epoch(
-    model: Trainable,
-    data: Data,
-    batch_size: int,
-    epoch: int,
-    order: np.ndarray | None,
-    listeners: Iterable[Callback],
-) -> dict[str, float] | None:
-    """Train on every batch once; return the means, or None when a callback stopped it half-way."""
-    means = Means(model.metric_names)
-    _notify(listeners, "on_epoch_begin", epoch)
-    for index, (x, y) in enumerate(batches(*data, batch_size, order)):
-        means.add(model.train_step(x, y), len(x))
-        _notify(listeners, "on_batch_end", index, {**means.result(), "samples": means.samples})
-        if model.stop_training and means.samples < len(data[0]):
-            return None
-    return means.result()
+@dataclass
+class Run:
+    """A run of `fit`, and where it is."""
+
+    model: Trainable
+    data: Data
+    settings: Settings
+    listeners: list[Callback]
+    position: Position
+    save: Callable[[], None] = lambda: None
+    due: Callable[[], bool] = lambda: False
+
+    def train_epoch(self, validation_data: Data | None) -> bool:
+        """Train what is left of an epoch, evaluate, record; return whether to go on."""
+        model, epoch, size = self.model, self.model.epochs_trained, self.settings.batch_size
+        if not self.position.batches:
+            _notify(self.listeners, "on_epoch_begin", epoch)
+        if not self._train_batches(epoch):
+            self.save()
+            return False
+        _notify(self.listeners, "on_evaluate_begin")
+        logs = Means(model.metric_names, self.position).result()
+        if validation_data is not None:
+            validation = evaluate(model, validation_data, size)
+            logs = {**logs, **{f"val_{name}": value for name, value in validation.items()}}
+        model.epochs_trained += 1
+        model.history.record(epoch, logs)
+        _notify(self.listeners, "on_epoch_end", epoch, logs)
+        _notify(self.listeners, "on_evaluate_end")
+        ended = model.stop_training and not any(getattr(x, "interrupted", False) for x in self.listeners)
+        self.position = Position(self.position.first_epoch, ended=ended)
+        self.save()
+        return not model.stop_training
+
+    def _train_batches(self, epoch: int) -> bool:
+        """Train on every batch that is left; return False when a callback stopped it half-way."""
+        model, (x, y), position = self.model, self.data, self.position
+        means = Means(model.metric_names, position)
+        order = epoch_order(model.seed, epoch, len(x)) if self.settings.shuffle else np.arange(len(x))
+        for start in range(position.batches * self.settings.batch_size, len(x), self.settings.batch_size):
+            samples = order[start : start + self.settings.batch_size]
+            images = x[samples]
+            if self.settings.augment is not None:
+                images = self.settings.augment(images, model.seed, epoch, samples, model.steps_trained)
+            means.add(model.train_step(images, y[samples]), len(samples))
+            position.batches, position.sums, position.samples = (
+                position.batches + 1,
+                means.sums,
+                means.samples,
+            )
+            logs = {**means.result(), "samples": means.samples}
+            _notify(self.listeners, "on_batch_end", position.batches - 1, logs)
+            if model.stop_training and means.samples < len(x):
+                return False
+            if self.due():
+                self.save()
+        return True
+
+
+def _checkpoint(model: Trainable, settings: Settings, data: Iterable[np.ndarray]) -> Checkpoint | None:
+    """Return the checkpoint of a run, which knows all that the result depends on."""
+    if settings.checkpoint is None:
+        return None
+    same = {
+        "model": model.get_config(),
+        "optimizer": {"name": model.optimizer.name, "config": model.optimizer.get_config()},
+        "loss": {"name": model.loss.name, "config": model.loss.get_config()},
+        "metrics": list(model.metrics),
+        "batch_size": settings.batch_size,
+        "validation_split": settings.validation_split,
+        "shuffle": settings.shuffle,
+        "augment": repr(settings.augment),
+        "SHA-256 of the data": digest(data),
+    }
+    return Checkpoint(settings.checkpoint, same)
 
 
 def evaluate(model: Trainable, data: Data, batch_size: int) -> dict[str, float]:

@@ -1,0 +1,200 @@
+"""Training images, each time a little different: moved, turned, bent, partly erased.
+
+::
+
+    (seed, epoch, sample) -> random numbers -> one map for each image -> kernels.warp -> erase -> images
+
+Which variant of a sample an epoch shows depends on the seed, the epoch and the number of the sample in the
+training set, and on nothing else: not on its batch, the order of work or the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tinycnn import checks, config, kernels, schedules
+from tinycnn.randomness import philox_key
+from tinycnn.schedules import Schedule
+
+# The random numbers of a sample, in the order of its stream: for where its pixels come from, and for the
+# rectangle that is erased. Those of its noise follow, from FIRST_NOISE on.
+DRAWN = (
+    *("angle", "down", "right", "zoom", "shear", "flip", "elastic"),
+    *("erasing", "area", "ratio", "top", "left"),
+)
+FIRST_NOISE = BLOCK = 16  # numbers of 16 bits that the generator makes at once; a stream begins with a block
+NARROWEST, WIDEST = 0.3, 1 / 0.3  # sides of an erased rectangle: Zhong et al., table 1
+
+
+class Augmentation:
+    """Random variants of images. All ranges are symmetric and uniform; the defaults change nothing.
+
+    Rotation, shear, zoom, flip and shift are put together in one map, so that an image is sampled once
+    (bilinear); what comes from outside of it is 0.
+
+    Parameters
+    ----------
+    rotation : float
+        Degrees, to either side, about the middle of the image.
+    shift : float
+        Pixels, up or down and left or right; fractions too.
+    zoom : (float, float)
+        Smallest and largest factor by which the image is enlarged.
+    shear : float
+        Slant to either side: pixels to the side for each pixel of height.
+    flip : float
+        Probability that an image is mirrored, left for right. (Not for digits.)
+    elastic : float
+        Probability that an image is bent: by noise of -1 to 1 for each pixel and direction, smoothed by a
+        Gaussian of width `elastic_sigma` and multiplied by `elastic_alpha`, both in pixels (Simard et al.,
+        "Best practices for convolutional neural networks", ICDAR 2003).
+    elastic_alpha, elastic_sigma : float
+    erasing : float
+        Probability that a rectangle is set to 0 (Zhong et al., "Random erasing", arXiv 1708.04896).
+    erasing_area : (float, float)
+        Its smallest and largest share of the image.
+    strength : float or Schedule
+        By which the amplitudes of all of these but the flip are multiplied, the probability of the erasing
+        among them. A schedule is asked at each step of the training.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> augment = Augmentation(rotation=10, shift=2)
+    >>> augment(np.zeros((5, 28, 28, 1), np.float32), seed=0, epoch=3).shape
+    (5, 28, 28, 1)
+    """
+
+    def __init__(
+        self,
+        rotation: float = 0.0,
+        shift: float = 0.0,
+        zoom: Sequence[float] = (1.0, 1.0),
+        shear: float = 0.0,
+        flip: float = 0.0,
+        elastic: float = 0.0,
+        elastic_alpha: float = 34.0,
+        elastic_sigma: float = 4.0,
+        erasing: float = 0.0,
+        erasing_area: Sequence[float] = (0.02, 0.2),
+        strength: float | Schedule = 1.0,
+    ) -> None:
+        self.rotation = checks.real("rotation", rotation, 0, 180)
+        self.shift = checks.real("shift", shift, 0)
+        self.zoom = _range("zoom", zoom, math.ulp(0), math.inf)
+        self.shear = checks.real("shear", shear, 0)
+        self.flip = checks.real("flip", flip, 0, 1)
+        self.elastic = checks.real("elastic", elastic, 0, 1)
+        self.elastic_alpha = checks.real("elastic_alpha", elastic_alpha, 0)
+        self.elastic_sigma = checks.real("elastic_sigma", elastic_sigma, math.ulp(0))
+        self.erasing = checks.real("erasing", erasing, 0, 1)
+        self.erasing_area = _range("erasing_area", erasing_area, 0, 1)
+        self.strength = schedules.get("strength", strength)
+
+    def __call__(
+        self, images: np.ndarray, seed: int, epoch: int, samples: np.ndarray | None = None, step: int = 0
+    ) -> np.ndarray:
+        """Return variants of images; the images themselves are left as they are.
+
+        Parameters
+        ----------
+        images : float ndarray of shape (N, H, W, C)
+        seed, epoch : int
+        samples : ndarray of shape (N,) of int, optional
+            The numbers of these images in the training set; the default is 0 to N - 1.
+        step : int
+            Of the training, for a `strength` that is a schedule.
+
+        Returns
+        -------
+        ndarray of shape (N, H, W, C), in the dtype of `images`
+
+        Raises
+        ------
+        ValueError
+            For images of another number of axes or dtype.
+        """
+        dtype = checks.float_array("images", images, 4)
+        N, H, W, _ = images.shape
+        samples = np.arange(N) if samples is None else np.asarray(samples, np.int64)
+        checks.shape("samples", samples.shape, (N,))
+        strength = schedules.rate(self.strength, step)
+        warp = kernels.module("warp")
+        key = philox_key(seed, "augment", epoch)
+        blocks = 1 + (2 * H * W + BLOCK - 1) // BLOCK  # of a sample: its numbers, and its noise
+        starts = samples * (blocks * BLOCK)
+        numbers = (warp.draw(key, starts, len(DRAWN)) + 0.5) / 2**16  # in (0, 1)
+        u = dict(zip(DRAWN, numbers.T, strict=True))
+        bent = u["elastic"] < self.elastic
+        smoothing = (
+            _gaussian(H, self.elastic_sigma).astype(dtype),
+            _gaussian(W, self.elastic_sigma).astype(dtype),
+        )
+        y: np.ndarray = warp.warp(
+            images,
+            self._maps(u, H, W, strength),
+            bent * (strength * self.elastic_alpha),
+            smoothing,
+            key,
+            starts + FIRST_NOISE,
+        )
+        self._erase(y, u, strength)
+        return y
+
+    def _maps(self, u: dict[str, np.ndarray], H: int, W: int, strength: float) -> np.ndarray:
+        """Return the map of each image, (N, 2, 3), from pixels of the variant to pixels of the image."""
+        to_either_side = {name: strength * (2 * numbers - 1) for name, numbers in u.items()}
+        angle = np.deg2rad(self.rotation) * to_either_side["angle"]
+        slant = self.shear * to_either_side["shear"]
+        low, high = self.zoom
+        zoom = 1 + strength * (low + (high - low) * u["zoom"] - 1)
+        mirror = np.where(u["flip"] < self.flip, -1.0, 1.0)
+        cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
+        # rotation @ shear @ mirror, in (row, column); the middle stays where it is, but for the shift
+        linear = np.stack(
+            [np.stack([cos + sin * slant, -sin], -1), np.stack([sin - cos * slant, cos], -1)], -2
+        )
+        linear[:, 1, :] *= mirror[:, np.newaxis]
+        middle = np.array([(H - 1) / 2, (W - 1) / 2])
+        shift = self.shift * np.stack([to_either_side["down"], to_either_side["right"]], -1)
+        offset = middle - np.einsum("nij,nj->ni", linear, middle + shift)
+        return np.concatenate([linear, offset[:, :, np.newaxis]], axis=2)
+
+    def _erase(self, y: np.ndarray, u: dict[str, np.ndarray], strength: float) -> None:
+        """Set the rectangles to 0."""
+        _, H, W, _ = y.shape
+        low, high = self.erasing_area
+        area = (low + (high - low) * u["area"]) * H * W
+        ratio = np.exp(np.log(NARROWEST) + np.log(WIDEST / NARROWEST) * u["ratio"])  # height to width
+        height = np.minimum(np.rint(np.sqrt(area * ratio)), H).astype(int)
+        width = np.minimum(np.rint(np.sqrt(area / ratio)), W).astype(int)
+        top = (u["top"] * (H - height + 1)).astype(int)
+        left = (u["left"] * (W - width + 1)).astype(int)
+        for n in np.flatnonzero(u["erasing"] < self.erasing * strength):
+            y[n, top[n] : top[n] + height[n], left[n] : left[n] + width[n]] = 0
+
+    def get_config(self) -> dict[str, object]:
+        """Return the arguments of the constructor, JSON-able."""
+        return {name: schedules.to_config(value) for name, value in config.arguments(self).items()}
+
+    def __repr__(self) -> str:
+        return config.describe(self)
+
+
+def _range(name: str, value: Sequence[float], least: float, most: float) -> tuple[float, float]:
+    """Return (low, high), checked."""
+    items = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    if len(items) != 2 or items[0] > items[1]:
+        raise ValueError(f"{name}: expected a pair (lowest, highest), received {value!r}")
+    return checks.real(name, items[0], least, most), checks.real(name, items[1], least, most)
+
+
+def _gaussian(size: int, sigma: float) -> np.ndarray:
+    """Return the symmetric matrix (size, size) that smooths along an axis by a Gaussian, 0 outside."""
+    distances = np.arange(-size + 1, size)
+    weights = np.exp(-0.5 * np.square(distances / sigma))
+    weights /= weights.sum()
+    return weights[np.subtract.outer(np.arange(size), np.arange(size)) + size - 1]

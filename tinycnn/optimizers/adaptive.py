@@ -1,0 +1,157 @@
+"""A rate for each parameter, from the size of its own gradients so far.
+
+::
+
+    g -> moving means of g and of g**2 -> p -= rate * mean(g) / sqrt(mean(g**2))
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from tinycnn import checks, kernels
+from tinycnn.optimizers.base import Optimizer
+from tinycnn.schedules import Schedule
+
+# Of fewer parameters NumPy's temporaries stay in the cache, and Numba need not be loaded.
+SMALLEST_KERNEL = 2**15
+
+
+class RMSprop(Optimizer):
+    """Steps divided by a moving root mean square of the gradient (Hinton, lecture 6e, 2012).
+
+    v = rho * v + (1 - rho) * g**2; p -= rate * g / sqrt(v + epsilon). With `centered`, the square of the
+    moving mean is taken off v; with `momentum`, the step goes through m = momentum * m + step.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        global_clipnorm: float | None = None,
+        weight_decay: float | Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(learning_rate, global_clipnorm, weight_decay)
+        self.rho = checks.real("rho", rho, 0, 1)
+        self.momentum = checks.real("momentum", momentum, 0, 1)
+        self.epsilon = checks.real("epsilon", epsilon, 0)
+        self.centered = checks.flag("centered", centered)
+
+    def slot_names(self) -> list[str]:
+        """Return the moments that the settings need."""
+        return ["velocity", *["momentum"] * bool(self.momentum), *["average_gradient"] * self.centered]
+
+    def _update(self, p: np.ndarray, g: np.ndarray, rate: float, **slots: np.ndarray) -> None:
+        v = slots["velocity"]
+        v *= self.rho
+        v += (1 - self.rho) * g * g
+        denominator = v + self.epsilon
+        if self.centered:
+            a = slots["average_gradient"]
+            a *= self.rho
+            a += (1 - self.rho) * g
+            denominator -= a * a
+        step = rate * g / np.sqrt(denominator)
+        if self.momentum:
+            m = slots["momentum"]
+            m *= self.momentum
+            m += step
+            step = m
+        p -= step
+
+
+class Adadelta(Optimizer):
+    """Steps in the unit of the parameters (Zeiler, arXiv 1212.5701).
+
+    v = rho * v + (1 - rho) * g**2; d = g * sqrt(u + epsilon) / sqrt(v + epsilon);
+    u = rho * u + (1 - rho) * d**2; p -= rate * d. Keras' rate of 0.001 is slow: the paper's is 1.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        rho: float = 0.95,
+        epsilon: float = 1e-7,
+        global_clipnorm: float | None = None,
+        weight_decay: float | Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(learning_rate, global_clipnorm, weight_decay)
+        self.rho = checks.real("rho", rho, 0, 1)
+        self.epsilon = checks.real("epsilon", epsilon, 0)
+
+    def slot_names(self) -> list[str]:
+        """Return the moving means of the squared gradient and of the squared step."""
+        return ["accumulated_grad", "accumulated_delta"]
+
+    def _update(self, p: np.ndarray, g: np.ndarray, rate: float, **slots: np.ndarray) -> None:
+        v, u = slots["accumulated_grad"], slots["accumulated_delta"]
+        v *= self.rho
+        v += (1 - self.rho) * g * g
+        delta = g * np.sqrt(u + self.epsilon) / np.sqrt(v + self.epsilon)
+        u *= self.rho
+        u += (1 - self.rho) * delta * delta
+        p -= rate * delta
+
+
+class Adam(Optimizer):
+    """Adaptive moments (Kingma & Ba, arXiv 1412.6980, section 2, the form before equation 1).
+
+    m = beta_1 * m + (1 - beta_1) * g; v = beta_2 * v + (1 - beta_2) * g**2;
+    p -= rate * sqrt(1 - beta_2**t) / (1 - beta_1**t) * m / (sqrt(v) + epsilon). The epsilon is outside the
+    bias correction, as in Keras and unlike PyTorch. With `amsgrad`, v is replaced by its maximum so far.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        global_clipnorm: float | None = None,
+        weight_decay: float | Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(learning_rate, global_clipnorm, weight_decay)
+        self.beta_1 = checks.real("beta_1", beta_1, 0, 1, below=True)
+        self.beta_2 = checks.real("beta_2", beta_2, 0, 1, below=True)
+        self.epsilon = checks.real("epsilon", epsilon, 0)
+        self.amsgrad = checks.flag("amsgrad", amsgrad)
+
+    def slot_names(self) -> list[str]:
+        """Return "momentum", "velocity" and, with `amsgrad`, "velocity_hat"."""
+        return ["momentum", "velocity", *["velocity_hat"] * self.amsgrad]
+
+    def _update(self, p: np.ndarray, g: np.ndarray, rate: float, **slots: np.ndarray) -> None:
+        m, v = slots["momentum"], slots["velocity"]
+        t = self.iterations
+        rate *= math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+        if p.size >= SMALLEST_KERNEL and not self.amsgrad:
+            kernels.module("adam").update(p, g, m, v, rate, self.beta_1, self.beta_2, self.epsilon)
+            return
+        m += (1 - self.beta_1) * (g - m)
+        v += (1 - self.beta_2) * (g * g - v)
+        if self.amsgrad:
+            v = np.maximum(slots["velocity_hat"], v, out=slots["velocity_hat"])
+        p -= rate * m / (np.sqrt(v) + self.epsilon)
+
+
+class AdamW(Adam):
+    """Adam with a weight decay unless one is refused."""
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        weight_decay: float | Mapping[str, float] | None = 0.004,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        global_clipnorm: float | None = None,
+    ) -> None:
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, global_clipnorm, weight_decay)

@@ -1,0 +1,78 @@
+"""The moving average of the weights, which is better than the weights of any one step.
+
+::
+
+    weights after each step -> average += (1 - d) * (weights - average) -> evaluated, and left in the model
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinycnn import checks, kernels
+from tinycnn.training.callbacks import Callback
+
+
+class WeightAverage(Callback):
+    """An exponential moving average of the weights.
+
+    After each epoch the model is evaluated, reported and saved with the averages, and they are what is left
+    in it at the end. Give it before callbacks that keep or restore weights (`EarlyStopping`).
+
+    Parameters
+    ----------
+    momentum : float
+        d, in [0, 1): the average is over some 1 / (1 - d) steps. Step t takes min(d, (1 + t) / (10 + t)), so
+        that the first weights, which are random, are soon forgotten.
+
+    Attributes
+    ----------
+    averages : list of ndarray
+        Of `model.parameters`, and of each array of the layers' state.
+    updates : int
+    """
+
+    def __init__(self, momentum: float = 0.999) -> None:
+        self.momentum = checks.real("momentum", momentum, 0, 1, below=True)
+        self.averages: list[np.ndarray] = []
+        self.updates = 0
+
+    def _weights(self) -> list[np.ndarray]:
+        return [self.model.parameters, *(a for layer in self.model.layers for a in layer.state.values())]
+
+    def on_train_begin(self) -> None:
+        """Begin at the weights as they are."""
+        self.averages, self.updates = [array.copy() for array in self._weights()], 0
+
+    def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        """Take in the weights after a step."""
+        share = 1 - min(self.momentum, (1 + self.updates) / (10 + self.updates))
+        for average, array in zip(self.averages, self._weights(), strict=True):
+            kernels.module("average").update(average.reshape(-1), array.reshape(-1), share)
+        self.updates += 1
+
+    def on_evaluate_begin(self) -> None:
+        """Exchange the weights and the averages."""
+        for average, array in zip(self.averages, self._weights(), strict=True):
+            average[...], array[...] = array.copy(), average.copy()
+
+    def on_evaluate_end(self) -> None:
+        """Exchange them back."""
+        self.on_evaluate_begin()
+
+    def on_train_end(self) -> None:
+        """Leave the averages in the model."""
+        for average, array in zip(self.averages, self._weights(), strict=True):
+            array[...] = average
+
+    def get_state(self) -> dict[str, Any]:
+        """See `Callback.get_state`."""
+        return {"updates": self.updates} | {f"average_{i}": a for i, a in enumerate(self.averages)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See `Callback.set_state`."""
+        self.updates = state["updates"]
+        for i, average in enumerate(self.averages):
+            average[...] = state[f"average_{i}"]
