@@ -1,0 +1,267 @@
+"""Callbacks: when they are called, what they change, what they keep."""
+
+import csv
+
+import numpy as np
+import pytest
+from training_cases import data, network, same
+
+from tinycnn import load_model
+from tinycnn.optimizers import SGD
+from tinycnn.schedules import OneCycle
+from tinycnn.training import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LambdaCallback,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    TerminateOnNaN,
+    WeightAverage,
+)
+from tinycnn.training.monitors import Monitor
+
+X, Y = data()
+
+
+class Script(Callback):
+    """Puts figures of its own into the logs of each epoch, before the callbacks after it see them."""
+
+    def __init__(self, **figures):
+        self.figures = figures
+
+    def on_epoch_end(self, epoch, logs):
+        logs.update({name: values[epoch] for name, values in self.figures.items()})
+
+
+class Recorder(Callback):
+    """Keeps the order of the events, and the weights after each epoch."""
+
+    def __init__(self):
+        self.events, self.weights, self.rates = [], [], []
+
+    def __getattribute__(self, name):
+        if name.startswith("on_"):
+            self.events.append(name)
+        return super().__getattribute__(name)
+
+    def on_epoch_end(self, epoch, logs):
+        self.weights.append(self.model.get_weights())
+        self.rates.append(self.model.optimizer.rate)
+
+
+def fit(*callbacks, epochs=4, optimizer=None, **arguments):
+    model = network(optimizer)
+    model.fit(X, Y, batch_size=16, epochs=epochs, callbacks=callbacks, verbose=0, **arguments)
+    return model
+
+
+def test_the_order_of_events():
+    """Batches, then the evaluation around the report of the epoch."""
+    recorder = Recorder()
+    fit(recorder, epochs=2)
+    epoch = ["on_epoch_begin", *["on_batch_end"] * 4, "on_evaluate_begin", "on_epoch_end", "on_evaluate_end"]
+    assert recorder.events == ["on_train_begin", *epoch, *epoch, "on_train_end"]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_augment_is_told_what_a_variant_depends_on(shuffle):
+    """The seed, the epoch, the numbers of the samples in the training set, the step."""
+    calls = []
+
+    def augment(images, seed, epoch, samples, step):
+        np.testing.assert_array_equal(images, X[samples])
+        calls.append((seed, epoch, step, list(samples)))
+        return images
+
+    model = fit(augment=augment, epochs=2, shuffle=shuffle)
+    assert [call[:3] for call in calls] == [(model.seed, step // 4, step) for step in range(8)]
+    for epoch in (calls[:4], calls[4:]):
+        numbers = [sample for call in epoch for sample in call[3]]
+        assert sorted(numbers) == list(range(50))
+        assert (numbers == sorted(numbers)) is not shuffle
+
+
+def test_what_augment_returns_is_what_is_trained_on():
+    """Blank images teach nothing: the first layer's kernel stays, and not without."""
+    blank = fit(augment=lambda images, *rest: np.zeros_like(images), epochs=1)
+    np.testing.assert_array_equal(blank.get_weights()[0], network().get_weights()[0])
+    assert (fit(epochs=1).get_weights()[0] != network().get_weights()[0]).any()
+
+
+def test_lambda_callback():
+    """Each function gets what the method would."""
+    seen = []
+    fit(
+        LambdaCallback(
+            on_train_begin=lambda: seen.append("begin"),
+            on_epoch_begin=lambda epoch: seen.append(epoch),
+            on_batch_end=lambda batch, logs: seen.append((batch, logs["samples"])),
+            on_epoch_end=lambda epoch, logs: seen.append(sorted(logs)),
+            on_train_end=lambda: seen.append("end"),
+        ),
+        epochs=1,
+    )
+    batches = [(0, 16), (1, 32), (2, 48), (3, 50)]
+    assert seen == ["begin", 0, *batches, ["accuracy", "loss"], "end"]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_terminate_on_nan(value):
+    """After the batch in which it happened, and not before."""
+    model, x = network(), X.copy()
+    x[40] = value
+    with np.errstate(all="ignore"):
+        model.fit(x, Y, batch_size=10, epochs=5, callbacks=[TerminateOnNaN()], shuffle=False, verbose=0)
+    assert model.steps_trained == 5
+    assert fit(TerminateOnNaN(), epochs=2).epochs_trained == 2
+
+
+def test_learning_rate_scheduler():
+    """It is given the epoch and the rate; a schedule in the optimizer is not overridden."""
+    recorder, seen = Recorder(), []
+    scheduler = LearningRateScheduler(lambda epoch, rate: seen.append((epoch, rate)) or rate / 2)
+    fit(scheduler, recorder, epochs=3, optimizer=SGD(0.8))
+    assert seen == [(0, 0.8), (1, 0.4), (2, 0.2)]
+    assert recorder.rates == [0.4, 0.2, 0.1]
+    with pytest.raises(ValueError, match="learning_rate: expected a number, to be changed by callbacks"):
+        fit(scheduler, optimizer=SGD(OneCycle(0.1, 10)))
+    with pytest.raises(ValueError, match=r"learning_rate: expected a number in \[0, inf\), received -1"):
+        fit(LearningRateScheduler(lambda epoch, rate: -1))
+
+
+def test_csv_logger(tmp_path):
+    """A line an epoch, as it ends; a new run begins anew, or adds."""
+    path, lines = tmp_path / "log.csv", []
+    watch = LambdaCallback(on_epoch_end=lambda epoch, logs: lines.append(path.read_text().count("\n")))
+    fit(CSVLogger(path), watch, epochs=3, validation_data=(X, Y))
+    assert lines == [2, 3, 4]
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert list(rows[0]) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    logger = CSVLogger(path)
+    fit(logger, epochs=1)
+    fit(logger, epochs=1)
+    assert path.read_text().count("\n") == 2
+    fit(CSVLogger(path, append=True), epochs=2)
+    assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["epoch", "1", "1", "2"]
+
+
+FIGURES = [0.5, 0.3, 0.4, 0.2, 0.6, 0.7, 0.8]
+
+
+@pytest.mark.parametrize(("patience", "stopped", "best"), [(1, 3, 1), (2, 6, 3), (9, 7, 3)])
+def test_early_stopping(patience, stopped, best):
+    """It stops after so many epochs without a better one, and the best weights come back in every case."""
+    recorder, stopping = Recorder(), EarlyStopping("val_loss", patience)
+    model = fit(Script(val_loss=FIGURES), stopping, recorder, epochs=7)
+    assert (model.epochs_trained, stopping.best_epoch, stopping.best) == (stopped, best, FIGURES[best])
+    for weight, kept in zip(model.get_weights(), recorder.weights[best], strict=True):
+        np.testing.assert_array_equal(weight, kept)
+
+
+def test_early_stopping_can_leave_the_last_weights():
+    """As Keras does by default."""
+    recorder = Recorder()
+    stopping = EarlyStopping("val_loss", 9, restore_best_weights=False)
+    model = fit(Script(val_loss=FIGURES), stopping, recorder, epochs=7)
+    np.testing.assert_array_equal(model.get_weights()[0], recorder.weights[-1][0])
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode", "delta", "figures", "better"),
+    [
+        ("val_loss", "auto", 0, [2, 1, 1, 0.5], [1, 1, 0, 1]),
+        ("loss", "auto", 0, [2, 3], [1, 0]),
+        ("val_accuracy", "auto", 0, [0.5, 0.6, 0.6, 0.7], [1, 1, 0, 1]),
+        ("val_accuracy", "min", 0, [0.5, 0.6, 0.4], [1, 0, 1]),
+        ("distance", "max", 0.25, [1, 1.25, 1.5], [1, 0, 1]),
+        ("loss", "auto", 0.25, [1, 0.75, 0.5], [1, 0, 1]),
+        ("loss", "auto", 0, [np.nan, 2, np.nan, 1], [0, 1, 0, 1]),
+    ],
+)
+def test_what_is_better(monitor, mode, delta, figures, better):
+    """Less of a loss, more of anything else; by more than min_delta; NaN never."""
+    watch = Monitor(monitor, mode, delta)
+    assert [watch.improved(i, {monitor: value}) for i, value in enumerate(figures)] == list(map(bool, better))
+
+
+def test_a_figure_that_is_not_there():
+    """Is an error with what there is, not silence."""
+    with pytest.raises(ValueError, match=r"expected one of 'loss', 'accuracy', received 'val_loss'; is"):
+        fit(EarlyStopping())
+
+
+def test_model_checkpoint(tmp_path):
+    """Every epoch under its name; or the best one, with the weights of that epoch."""
+    recorder = Recorder()
+    script = Script(val_loss=FIGURES)
+    every = ModelCheckpoint(tmp_path / "{epoch:02d}-{val_loss:.1f}.npz")
+    best = ModelCheckpoint(tmp_path / "best.npz", save_best_only=True, include_optimizer=False)
+    fit(script, every, best, recorder, epochs=5)
+    names = ["01-0.5.npz", "02-0.3.npz", "03-0.4.npz", "04-0.2.npz", "05-0.6.npz", "best.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    kept = load_model(tmp_path / "best.npz")
+    assert kept.optimizer is None
+    for weight, expected in zip(kept.get_weights(), recorder.weights[3], strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    assert load_model(tmp_path / "05-0.6.npz").optimizer.iterations == 20
+
+
+def test_reduce_on_plateau():
+    """After so many epochs without a better one; not while cooling down; never below the least."""
+    recorder = Recorder()
+    plateau = ReduceLROnPlateau(factor=0.5, patience=2, cooldown=1, min_lr=0.3)
+    fit(Script(val_loss=[1] * 9), plateau, recorder, epochs=9, optimizer=SGD(1.0))
+    assert recorder.rates == [1, 1, 0.5, 0.5, 0.5, 0.3, 0.3, 0.3, 0.3]
+    fit(Script(val_loss=range(9, 0, -1)), plateau, recorder, epochs=9, optimizer=SGD(1.0))
+    assert set(recorder.rates[9:]) == {1}
+
+
+def test_weight_average_is_its_formula():
+    """With its warm-up; the weights of the training itself are those of a training without it."""
+    steps = []
+    keep = LambdaCallback(on_batch_end=lambda batch, logs: steps.append(keep.model.get_weights()))
+    start = network().get_weights()
+    model = fit(WeightAverage(0.6), keep, epochs=3)
+    plain = LambdaCallback(on_batch_end=lambda batch, logs: plain_steps.append(plain.model.get_weights()))
+    plain_steps = []
+    fit(plain, epochs=3)
+    for weights, twins in zip(steps, plain_steps, strict=True):
+        for weight, twin in zip(weights, twins, strict=True):
+            np.testing.assert_array_equal(weight, twin)
+    expected = [w.astype(np.float64) for w in start]
+    for t, weights in enumerate(steps):
+        share = 1 - min(0.6, (1 + t) / (10 + t))
+        expected = [e + share * (w - e) for e, w in zip(expected, weights, strict=True)]
+    for weight, mean in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(weight, mean, rtol=1e-5, atol=1e-6)
+
+
+def test_the_average_is_what_is_evaluated_and_kept(tmp_path):
+    """Validation, saved models and best weights are those of the averages."""
+    average, stopping = WeightAverage(0.9), EarlyStopping("val_loss", 9)
+    saver = ModelCheckpoint(tmp_path / "{epoch}.npz")
+    model = fit(average, stopping, saver, epochs=3, validation_data=(X, Y))
+    for epoch in range(3):
+        kept = load_model(tmp_path / f"{epoch + 1}.npz")
+        assert kept.evaluate(X, Y)[0] == pytest.approx(model.history.history["val_loss"][epoch], rel=1e-6)
+    same(model, load_model(tmp_path / f"{stopping.best_epoch + 1}.npz"))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: EarlyStopping(patience=0), "patience: expected a whole number >= 1, received 0"),
+        (lambda: EarlyStopping(mode="best"), "mode: expected one of 'auto', 'max', 'min', received 'best'"),
+        (lambda: ReduceLROnPlateau(factor=1), "factor: expected a number"),
+        (lambda: WeightAverage(1), r"momentum: expected a number in \[0, 1\), received 1"),
+        (lambda: CSVLogger("x.csv", append=1), "append: expected"),
+    ],
+)
+def test_errors(call, message):
+    """Name, expected, received."""
+    with pytest.raises(ValueError, match=message):
+        call()

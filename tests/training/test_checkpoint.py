@@ -1,0 +1,229 @@
+"""A run that was stopped, at any moment and in any way, ends with the bits of one that was not."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training_cases import data, network, same
+
+from tinycnn import load_model
+from tinycnn.datasets import Augmentation
+from tinycnn.optimizers import SGD, AdamW
+from tinycnn.schedules import CosineDecay
+from tinycnn.training import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LearningRateScheduler,
+    ReduceLROnPlateau,
+    StopOnInterrupt,
+    WeightAverage,
+    checkpoint,
+)
+
+X, Y = data()
+AUGMENT = Augmentation(shift=1, rotation=20)
+DECAY = LearningRateScheduler(lambda epoch, rate: 0.9 * rate)  # twice in an epoch would show
+
+
+class Stop(Callback):
+    """Fails in the middle of a step, or ends the training after it, as Ctrl-C would."""
+
+    def __init__(self, step=-1, error=True):
+        self.step, self.error, self.interrupted = step, error, False
+
+    def on_batch_end(self, batch, logs):
+        if self.model.steps_trained == self.step:
+            if self.error:
+                raise KeyboardInterrupt
+            self.interrupted = self.model.stop_training = True
+
+
+def run(folder, stop=None, epochs=5, optimizer=AdamW, changed=None, **arguments):
+    """Train with all that keeps a state."""
+    model = network(optimizer(CosineDecay(0.05, 20) if optimizer is AdamW else 0.05))
+    callbacks = [
+        WeightAverage(0.8),
+        EarlyStopping("val_loss", 4),
+        CSVLogger(folder.with_suffix(".csv")),
+        *([] if optimizer is AdamW else [ReduceLROnPlateau("loss", 0.5, 1, min_delta=0.5), DECAY]),
+        stop or Stop(),
+    ]
+    settings = {"batch_size": 11, "validation_split": 0.2, "augment": AUGMENT, "callbacks": callbacks}
+    settings |= {"epochs": epochs, "verbose": 0, "checkpoint": folder, **arguments}
+    model.fit(X, Y, **settings)
+    return model, callbacks
+
+
+@pytest.fixture(autouse=True)
+def every_step(monkeypatch):
+    """Checkpoints after each step, not each minute."""
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0.0)
+
+
+@pytest.mark.parametrize("optimizer", [AdamW, SGD])
+@pytest.mark.parametrize("error", [True, False], ids=["error", "interrupt"])
+@pytest.mark.parametrize("step", [1, 3, 4, 5, 13, 19])  # epochs have 4 steps
+def test_a_stopped_run_ends_with_the_same_bits(tmp_path, step, error, optimizer):
+    """Weights, moments, averages, history, the CSV file; stopped in an epoch, at its end, and after it."""
+    whole, callbacks = run(tmp_path / "whole", optimizer=optimizer)
+    try:
+        run(tmp_path / "run", Stop(step, error), optimizer=optimizer)
+    except KeyboardInterrupt:
+        assert error
+    model, again = run(tmp_path / "run", optimizer=optimizer)
+    same(model, whole)
+    for name, slot in whole.optimizer.slots.items():
+        np.testing.assert_array_equal(model.optimizer.slots[name], slot)
+    assert model.optimizer.rate == whole.optimizer.rate
+    assert (model.epochs_trained, model.steps_trained) == (whole.epochs_trained, whole.steps_trained)
+    assert (model.history.epoch, model.history.history) == (whole.history.epoch, whole.history.history)
+    assert (tmp_path / "run.csv").read_text() == (tmp_path / "whole.csv").read_text()
+    for callback, twin in zip(callbacks, again, strict=True):
+        for value, other in zip(callback.get_state().values(), twin.get_state().values(), strict=True):
+            np.testing.assert_array_equal(value, other)
+
+
+def test_stopped_again_and_again(tmp_path):
+    """After every single step of the run."""
+    whole, _ = run(tmp_path / "whole")
+    for step in range(1, 20):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "run", Stop(step))
+    same(run(tmp_path / "run")[0], whole)
+
+
+def test_an_ended_run_is_not_trained_on(tmp_path):
+    """The same call returns at once, with the same model; more epochs go on, as one run would."""
+    model, _ = run(tmp_path / "run", epochs=2)
+    again, _ = run(tmp_path / "run", epochs=2)
+    assert again.steps_trained == model.steps_trained
+    same(again, model)
+    assert again.history.history == model.history.history
+    same(run(tmp_path / "run", epochs=5)[0], run(tmp_path / "whole", epochs=5)[0])
+
+
+def test_a_run_that_stopped_early_stays_stopped(tmp_path):
+    """With the best weights in it."""
+    arguments = {"batch_size": 16, "epochs": 9, "verbose": 0, "validation_data": (X, Y)}
+    models = []
+    for _ in range(2):
+        model = network(SGD(0.0))
+        stopping = EarlyStopping("val_loss", 2, min_delta=9.0)
+        model.fit(X, Y, callbacks=[stopping], checkpoint=tmp_path / "run", **arguments)
+        models.append(model)
+    assert [model.epochs_trained for model in models] == [3, 3]
+    same(*models)
+
+
+def test_a_checkpoint_is_a_model(tmp_path):
+    """It opens as one, with the state of its optimizer; none of the run's own files is left half written."""
+    run(tmp_path / "run", epochs=2)
+    model = load_model(tmp_path / "run" / "checkpoint.npz")
+    assert (model.epochs_trained, model.optimizer.iterations) == (2, 8)
+    names = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert names == ["checkpoint.npz", "checkpoint.previous.npz"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "garbage"])
+def test_the_one_before_takes_over(tmp_path, damage, capsys):
+    """When the newest cannot be read; the run still ends with the same bits."""
+    whole, _ = run(tmp_path / "whole", epochs=3)
+    run(tmp_path / "run", epochs=2)
+    path = tmp_path / "run" / "checkpoint.npz"
+    (tmp_path / "run" / ".checkpoint.npz.1234.tmp").write_text("left by a process that was killed")
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:5000] if damage == "truncated" else b"no archive")
+    same(run(tmp_path / "run", epochs=3)[0], whole)
+    assert ("going on from the one before" in capsys.readouterr().err) == (damage != "missing")
+    assert len(list((tmp_path / "run").iterdir())) == 2
+
+
+def test_two_damaged_checkpoints_are_an_error(tmp_path):
+    """Beginning anew without a word would lose the run."""
+    run(tmp_path / "run", epochs=2)
+    for path in (tmp_path / "run").iterdir():
+        path.write_bytes(b"no archive")
+    with pytest.raises(ValueError, match="run: expected a checkpoint, received: "):
+        run(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 12}, "run: batch_size: expected 11, as in its checkpoint, received 12"),
+        ({"augment": None}, "run: augment: expected 'Augmentation.* received 'None'"),
+        ({"shuffle": False}, "run: shuffle: expected True"),
+        ({"optimizer": SGD}, "run: optimizer"),
+        ({"callbacks": []}, "run: callbacks: expected .*'WeightAverage'.* received "),
+        ({"validation_split": 0.3}, "run: validation_split: expected 0.2"),
+    ],
+)
+def test_another_run_is_refused(tmp_path, arguments, message):
+    """With the setting that differs; also when the data do."""
+    run(tmp_path / "run", epochs=1)
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path / "run", **arguments)
+
+
+def test_other_data_are_refused(tmp_path):
+    """One pixel is enough."""
+    x = X.copy()
+    for _ in range(2):
+        model = network()
+        if x[3, 2, 1, 0] != X[3, 2, 1, 0]:
+            with pytest.raises(ValueError, match="SHA-256 of the data: expected"):
+                model.fit(x, Y, checkpoint=tmp_path / "run", verbose=0)
+        else:
+            model.fit(x, Y, checkpoint=tmp_path / "run", verbose=0)
+        x[3, 2, 1, 0] += 1
+
+
+KILLED = """
+import sys
+sys.path.insert(0, {tests!r})
+from training_cases import data, network
+from tinycnn.training import WeightAverage, checkpoint
+checkpoint.SECONDS_BETWEEN = 0.0
+model = network()
+model.fit(*data(), batch_size=5, epochs=30, checkpoint={folder!r}, callbacks=[WeightAverage(0.9)], verbose=0)
+model.save({folder!r} + "/final.npz")
+"""
+
+
+def test_kill(tmp_path):
+    """SIGKILL at any moment, also while a checkpoint is written."""
+    code = KILLED.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    deaths = 0
+    for attempt in range(40):
+        with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as process:
+            try:
+                process.wait(timeout=60 if attempt > 4 else 1.0 + 0.37 * attempt)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                deaths += 1
+                process.wait()
+                time.sleep(0.01)
+                continue
+            assert process.returncode == 0, process.stderr.read()
+            break
+    whole = network()
+    whole.fit(*data(), batch_size=5, epochs=30, callbacks=[WeightAverage(0.9)], verbose=0)
+    same(load_model(tmp_path / "final.npz"), whole)
+    assert deaths > 0
+
+
+def test_ctrl_c_at_the_end_of_an_epoch_does_not_end_the_run(tmp_path):
+    """As it would be taken for a callback's own wish."""
+    whole, _ = run(tmp_path / "whole")
+    model = network()
+    assert isinstance(StopOnInterrupt().interrupted, bool)
+    model, _ = run(tmp_path / "run", Stop(8, error=False))
+    assert model.epochs_trained == 2
+    same(run(tmp_path / "run")[0], whole)
