@@ -15,6 +15,7 @@ from saving_helpers import (
 
 from tinycnn import losses, mnist_cnn, optimizers
 from tinycnn.layers import Dropout
+from tinycnn.schedules import CosineDecay, ExponentialDecay, OneCycle
 
 
 def assert_same_predictions(ours, theirs):
@@ -130,3 +131,20 @@ def test_keras_2_loads(tf_keras, name, arguments, tmp_path):
         config = theirs.optimizer.get_config()
         assert {key: config[key] for key in arguments} == pytest.approx(arguments)
         train(theirs, batches(1))
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [CosineDecay(0.02, 9), ExponentialDecay(0.02, 3, 0.5), OneCycle(0.02, 9)],
+)
+def test_keras_3_follows_our_schedule(keras, rate, tmp_path):
+    """The next steps are the same; of a schedule that Keras has not, the first of them."""
+    ours = small_network()
+    ours.compile(optimizers.SGD(rate, momentum=0.5, weight_decay=0.1), "sparse_categorical_crossentropy")
+    train(ours, batches(4))
+    ours.save(tmp_path / "x.h5")
+    theirs = load_to_train_on(keras, tmp_path / "x.h5")
+    steps = 1 if isinstance(rate, OneCycle) else 3
+    train(ours, batches(steps))
+    train(theirs, batches(steps))
+    assert_all_close(ours.get_weights(), keras_weights(theirs))

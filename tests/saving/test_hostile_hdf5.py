@@ -296,6 +296,17 @@ OWN = {
     "epochs_trained": [-1, "5", 2.5, None, [], True],
     "steps_trained": [-1, "5", None],
     "algorithms": [{"conv2d_1": "fastest"}, {"flatten_1": "naive"}, {"conv2d_1": ["naive"]}, 5, ["conv2d_1"]],
+    "optimizer": [
+        *(
+            5,
+            "adam",
+            {"name": "adam"},
+            {"name": "evil", "config": {}},
+            {"name": "adam", "config": {"evil": 1}},
+        ),
+        {"name": "adam", "config": {"learning_rate": {"class_name": "os.system", "config": {}}}},
+        {"name": "sgd", "config": {"weight_decay": {"*": "all"}}},
+    ],
     "loss": [5, "mean_squared_error", {"name": "huge", "config": {}}, {"name": "mean_squared_error"}],
 }
 

@@ -6,9 +6,10 @@ import json
 import pytest
 from saved_models import every_layer, tiny
 
-from tinycnn import Sequential, losses, optimizers, snapshots
+from tinycnn import Sequential, losses, optimizers, schedules, snapshots
 from tinycnn.layers import Activation, Conv2D, Dense, Flatten
 from tinycnn.saving import keras_config, keras_training
+from tinycnn.schedules import CosineDecay, ExponentialDecay, OneCycle
 
 POLICY = {
     "module": "keras",
@@ -243,7 +244,9 @@ def test_every_optimizer_comes_back(name):
     training = training_of(tiny(optimizer=optimizers.get(name, learning_rate=0.03, global_clipnorm=0.5)))
     keras = keras_training.from_training(training)
     assert keras["optimizer_config"]["config"]["global_clipnorm"] == 0.5
-    assert settings_of(keras_training.to_training(via_json(keras), training["loss"])) == settings_of(training)
+    assert settings_of(
+        keras_training.to_training(via_json(keras), {"loss": training["loss"]})
+    ) == settings_of(training)
     plain = keras_training.from_training(training_of(tiny(optimizer=name)))
     assert None not in plain["optimizer_config"]["config"].values()
 
@@ -254,10 +257,31 @@ def test_every_loss_comes_back(name):
     training = training_of(tiny(loss=name, metrics=["accuracy"]))
     keras = keras_training.from_training(training)
     assert ("label_smoothing" in keras["loss"]["config"]) == (name == "categorical_crossentropy")
-    back = keras_training.to_training(via_json(keras), training["loss"])
+    back = keras_training.to_training(via_json(keras), {"loss": training["loss"]})
     assert settings_of(back) == settings_of(training)
     own = losses.get(name, **keras_training.to_training(via_json(keras))["loss"]["config"])
     assert own.get_config() == training["loss"]["config"]
+
+
+@pytest.mark.parametrize("schedule", [CosineDecay(0.1, 6, 0.0, 0.7, 4), ExponentialDecay(0.4, 3, 0.5, True)])
+def test_schedules_that_keras_has(schedule):
+    """In its words, and back."""
+    config = {"learning_rate": schedules.to_config(schedule), "weight_decay": 0.5}
+    training = {"optimizer": {"name": "adam", "config": config}, "metrics": [], "iterations": 7}
+    keras = keras_training.from_training({**training, "loss": {"name": "mean_squared_error", "config": {}}})
+    assert keras["optimizer_config"]["config"]["learning_rate"]["module"] == "keras.optimizers.schedules"
+    assert keras_training.to_training(via_json(keras))["optimizer"]["config"] == via_json(config)
+
+
+def test_what_keras_has_no_schedule_for():
+    """The rate of the next step, and no decay; the whole is in our own words."""
+    rules = {"*/kernel": 0.5}
+    config = {"learning_rate": schedules.to_config(OneCycle(0.3, 12)), "weight_decay": rules}
+    training = {"optimizer": {"name": "adamw", "config": config}, "metrics": [], "iterations": 5}
+    training["loss"] = {"name": "mean_squared_error", "config": {}}
+    keras = keras_training.from_training(training)
+    assert keras["optimizer_config"]["config"] == {"learning_rate": OneCycle(0.3, 12)(5), "weight_decay": 0.0}
+    assert keras_training.to_training(keras, training)["optimizer"] == training["optimizer"]
 
 
 def keras_training_config(optimizer=None, loss="mse", **more):
@@ -328,11 +352,11 @@ def test_metrics_of_keras(keras, expected):
         (keras_training_config({"clipnorm": 1.0}), "clipnorm 1.0"),
         (keras_training_config({"clipvalue": 1.0}), "clipvalue"),
         (keras_training_config({"decay": 0.1}), "decay 0.1"),
-        (keras_training_config({"weight_decay": 0.1}), "weight_decay 0.1"),
         (keras_training_config({"use_ema": True}), "use_ema True"),
         (keras_training_config({"gradient_accumulation_steps": 2}), "gradient_accumulation_steps 2"),
         (keras_training_config({"loss_scale_factor": 8.0}), "loss_scale_factor"),
-        (keras_training_config({"learning_rate": {"class_name": "CosineDecay"}}), "rate that changes"),
+        (keras_training_config({"learning_rate": {"class_name": "CosineDecay"}}), "learning rate"),
+        (keras_training_config({"learning_rate": {"class_name": "PolynomialDecay", "config": {}}}), "Polyn"),
         (keras_training_config(optimizer_config={"class_name": "Lion", "config": {}}), "optimizer 'Lion'"),
         (keras_training_config(optimizer_config={"class_name": 5, "config": {}}), "optimizer"),
         (keras_training_config(optimizer_config={"class_name": "Adam"}), "optimizer"),

@@ -12,6 +12,7 @@ from tinycnn import Sequential, load_model, saving
 from tinycnn.layers import LAYERS, Dense, Flatten
 from tinycnn.losses import CategoricalCrossentropy, MeanSquaredError, SparseCategoricalCrossentropy
 from tinycnn.optimizers import OPTIMIZERS, SGD, Adadelta, Adam, AdamW, RMSprop
+from tinycnn.schedules import CosineDecay, ExponentialDecay, OneCycle, Warmup
 
 OPTIONS = [
     SGD(0.02),
@@ -25,6 +26,9 @@ OPTIONS = [
     Adam(0.004, amsgrad=True, global_clipnorm=0.7),
     AdamW(0.004, weight_decay=0.02),
     AdamW(0.004, amsgrad=True),
+    AdamW(OneCycle(0.004, 9), weight_decay={"dense_*/kernel": 0.3, "*/kernel": 0.1}),
+    SGD(CosineDecay(0.01, 9), momentum=0.5, weight_decay=0.1),
+    Adam(Warmup(ExponentialDecay(0.004, 5, 0.5), 3)),
 ]
 
 pytestmark = pytest.mark.parametrize("suffix", FORMATS)

@@ -112,7 +112,7 @@ def _read(file: Any, size: int) -> Snapshot:
     progress = keras_config.adopt_own_words(config, own)
     training = None
     if "training_config" in file.attrs:
-        training = keras_training.to_training(_json(file, "training_config"), own.get("loss"))
+        training = keras_training.to_training(_json(file, "training_config"), own)
     group = _member(file, "model_weights")
     weights = [
         (f"{layer}/{name.rsplit('/', 1)[-1].removesuffix(':0')}", data)

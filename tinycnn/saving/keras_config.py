@@ -211,8 +211,8 @@ def own_words(snapshot: Snapshot) -> dict[str, Any]:
         for layer in snapshot.config["layers"]
         if "algorithm" in layer["config"]
     }
-    loss = None if snapshot.training is None else snapshot.training["loss"]
-    return {"seed": snapshot.config["seed"], "algorithms": algorithms, "loss": loss, **snapshot.progress}
+    training = {key: (snapshot.training or {}).get(key) for key in ("optimizer", "loss")}
+    return {"seed": snapshot.config["seed"], "algorithms": algorithms, **training, **snapshot.progress}
 
 
 def adopt_own_words(config: dict[str, Any], own: dict[str, Any]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 ::
 
-    Keras 3            iteration, learning_rate, then the moments
+    Keras 3            iteration, learning_rate if it is a number, then the moments
     Keras 2 (2.11 on)  iteration, then the moments
     the moments        m and v of the first parameter, m and v of the second, ...  (Adam, Adadelta)
                        one kind for all parameters, then the next                  (all others)
@@ -17,6 +17,7 @@ import warnings
 import numpy as np
 
 from tinycnn import checks
+from tinycnn.saving import keras_training
 from tinycnn.saving.snapshot import Snapshot, slot_names
 
 # How many of an optimizer's first kinds of moments alternate, parameter by parameter.
@@ -34,10 +35,10 @@ def to_arrays(snapshot: Snapshot) -> Arrays:
     optimizer = snapshot.training["optimizer"]
     name = optimizer["name"]
     weights = snapshot.trainable_weights()
-    arrays: Arrays = [
-        (f"{name}/iteration", np.array(snapshot.training["iterations"], np.int64)),
-        (f"{name}/learning_rate", np.array(optimizer["config"]["learning_rate"], np.float32)),
-    ]
+    arrays: Arrays = [(f"{name}/iteration", np.array(snapshot.training["iterations"], np.int64))]
+    rate = keras_training.from_rate(optimizer["config"]["learning_rate"], snapshot.training["iterations"])
+    if not isinstance(rate, dict):  # Keras keeps no variable of a schedule's rate
+        arrays.append((f"{name}/learning_rate", np.array(rate, np.float32)))
     for kind, i in _places(slot_names(optimizer), ALTERNATING.get(name, 1), len(weights)):
         weight, value = weights[i]
         # a moment that has not begun is written as zeros, since Keras expects all of them

@@ -4,11 +4,15 @@
 
     Snapshot.training <-> training_config   {"loss": ..., "metrics": [...], "optimizer_config": {...}}
 
-Metrics that tinycnn has not are left out: they only report.
+Metrics that tinycnn has not are left out: they only report. What Keras has no word for (a schedule, rules of
+weight decay, smoothing of sparse labels) is written as what comes nearest, the rate of the next step and no
+decay; `keras_config.own_words` keeps the whole.
 """
 
 import warnings
 from typing import Any
+
+from tinycnn import schedules
 
 LOSSES = {
     "CategoricalCrossentropy": "categorical_crossentropy",
@@ -18,13 +22,15 @@ LOSSES = {
 LOSS_NAMES = LOSSES | {"mse": "mean_squared_error"} | {name: name for name in LOSSES.values()}
 ACCURACIES = {"accuracy", "sparse_categorical_accuracy", "categorical_accuracy"}
 OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSprop", "adadelta": "Adadelta", "adam": "Adam", "adamw": "AdamW"}
-# For each optimizer, the arguments that have the same name and meaning in both, next to learning_rate.
+# The schedules that Keras has; their arguments are the same.
+SCHEDULES = ("CosineDecay", "ExponentialDecay", "PiecewiseConstantDecay")
+# For each optimizer, the arguments that have the same name and meaning in both, next to those of all of them.
 SHARED = {
     "sgd": ["momentum", "nesterov"],
     "rmsprop": ["rho", "momentum", "epsilon", "centered"],
     "adadelta": ["rho", "epsilon"],
     "adam": ["beta_1", "beta_2", "epsilon", "amsgrad"],
-    "adamw": ["beta_1", "beta_2", "epsilon", "amsgrad", "weight_decay"],
+    "adamw": ["beta_1", "beta_2", "epsilon", "amsgrad"],
 }
 # What Keras' optimizers and losses can do and tinycnn's cannot, with the values that mean "does not".
 UNSUPPORTED = {
@@ -34,7 +40,6 @@ UNSUPPORTED = {
     "gradient_accumulation_steps": (None, 1),
     "loss_scale_factor": (None, 1),
     "use_ema": (None, False),
-    "weight_decay": (None, 0),
     "axis": (None, -1),
     "ignore_class": (None,),
     "reduction": (None, "auto", "sum_over_batch_size"),
@@ -45,6 +50,9 @@ def from_training(training: dict[str, Any]) -> dict[str, Any]:
     """Return Keras' training_config for a `Snapshot.training`."""
     optimizer, loss = training["optimizer"], training["loss"]
     arguments = {key: value for key, value in optimizer["config"].items() if value is not None}
+    arguments["learning_rate"] = from_rate(arguments["learning_rate"], training["iterations"])
+    if isinstance(arguments.get("weight_decay"), dict):
+        arguments["weight_decay"] = 0.0
     camel = next(name for name, snake in LOSSES.items() if snake == loss["name"])
     accuracy = "SparseCategoricalAccuracy" if "Sparse" in camel else "CategoricalAccuracy"
     # Keras' sparse loss has no smoothing
@@ -62,19 +70,32 @@ def from_training(training: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def to_training(training_config: dict[str, Any], own_loss: Any = None) -> dict[str, Any] | None:
+def from_rate(rate: Any, iterations: int) -> Any:
+    """Return Keras' words for a learning rate."""
+    if not isinstance(rate, dict):
+        return rate
+    name, config = rate["class_name"], rate["config"]
+    if name not in SCHEDULES:
+        return schedules.rate(schedules.get("learning_rate", rate), iterations)
+    module = "keras.optimizers.schedules"
+    return {"module": module, "class_name": name, "config": {**config, "name": name}, "registered_name": None}
+
+
+def to_training(training_config: dict[str, Any], own: dict[str, Any] | None = None) -> dict[str, Any] | None:
     """Return the `Snapshot.training` of Keras' training_config; None, and a warning, when it has no equal.
 
     Parameters
     ----------
     training_config : dict
-    own_loss : dict, optional
-        The loss as tinycnn noted it, where it says more than Keras can.
+    own : dict, optional
+        The "optimizer" and the "loss" as tinycnn noted them, where it did.
     """
+    own = own or {}
     try:
+        optimizer = _to_optimizer(training_config.get("optimizer_config"))
         return {
-            "optimizer": _to_optimizer(training_config.get("optimizer_config")),
-            "loss": own_loss or _to_loss(training_config.get("loss")),
+            "optimizer": own.get("optimizer") or optimizer,
+            "loss": own.get("loss") or _to_loss(training_config.get("loss")),
             "metrics": _to_metrics(training_config.get("metrics")),
             "iterations": 0,
         }
@@ -89,10 +110,18 @@ def _to_optimizer(keras: Any) -> dict[str, Any]:
     if name not in OPTIMIZERS:
         raise ValueError(f"optimizer {class_name!r}")
     _refuse(config, except_for=SHARED[name])
-    if isinstance(config.get("learning_rate"), dict):
-        raise ValueError(f"a learning rate that changes: {config['learning_rate']!r}")
-    wanted = ["learning_rate", "global_clipnorm", *SHARED[name]]
-    return {"name": name, "config": {key: config[key] for key in wanted if config.get(key) is not None}}
+    wanted = ["learning_rate", "global_clipnorm", "weight_decay", *SHARED[name]]
+    arguments = {key: config[key] for key in wanted if config.get(key) is not None}
+    if isinstance(arguments.get("learning_rate"), dict):
+        arguments["learning_rate"] = _to_rate(arguments["learning_rate"])
+    return {"name": name, "config": arguments}
+
+
+def _to_rate(keras: Any) -> dict[str, Any]:
+    class_name, config = _parts("learning rate", keras)
+    if class_name not in SCHEDULES:
+        raise ValueError(f"learning rate {class_name!r}")
+    return {"class_name": class_name, "config": {k: v for k, v in config.items() if k != "name"}}
 
 
 def _to_loss(keras: Any) -> dict[str, Any]:
