@@ -2,7 +2,8 @@
 
 ::
 
-    y_true, y_pred -> metric -> a number, the mean over the batch
+    y_true, y_pred -> metric -> a number, the mean over the batch                 (`METRICS`, for compile)
+    y_true, y_pred of a whole set -> confusion_matrix -> precision, recall of each class
 """
 
 from collections.abc import Callable
@@ -14,22 +15,105 @@ from tinycnn import checks
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
-def accuracy(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    """Return the share of images whose largest output is the right class.
+def class_numbers(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    """Return the classes (N,) of labels, checked against the outputs.
 
     Parameters
     ----------
     y_true : ndarray of shape (N,) or (N, 1), class numbers, or (N, classes), one-hot
     y_pred : ndarray of shape (N, classes)
+
+    Raises
+    ------
+    ValueError
+        When the shapes do not belong together.
     """
     y_true = np.asarray(y_true)
     if y_true.shape == y_pred.shape:
         y_true = y_true.argmax(axis=-1)
     checks.shape("y_true", y_true.reshape(len(y_true), -1).shape, (len(y_pred), 1))
-    return float(np.mean(y_pred.argmax(axis=-1) == y_true.reshape(-1)))
+    return y_true.reshape(-1)
 
 
-METRICS: dict[str, Metric] = {"accuracy": accuracy}
+def accuracy(y_true: np.ndarray, y_pred: np.ndarray) -> float:
+    """Return the share of images whose largest output is the right class; see `class_numbers`."""
+    return float(np.mean(y_pred.argmax(axis=-1) == class_numbers(y_true, y_pred)))
+
+
+def top_k_categorical_accuracy(y_true: np.ndarray, y_pred: np.ndarray, k: int = 5) -> float:
+    """Return the share of images whose right class has one of the k largest outputs.
+
+    Outputs that are equal stand in the order of the classes, so that an output of all the same does not pass
+    for right. Parameters are those of `class_numbers`, and `k`, at least 1.
+    """
+    k = checks.whole("k", k, 1)
+    labels = class_numbers(y_true, y_pred)
+    best = np.argsort(-y_pred, axis=-1, kind="stable")[:, :k]
+    return float(np.mean((best == labels[:, np.newaxis]).any(axis=1)))
+
+
+def confusion_matrix(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    """Return how often class i was taken for class j, (classes, classes) of int64.
+
+    Parameters
+    ----------
+    y_true, y_pred
+        See `class_numbers`.
+    """
+    labels, classes = class_numbers(y_true, y_pred), y_pred.shape[-1]
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise ValueError(
+            f"y_true: expected classes 0 to {classes - 1}, received {labels.min()} to {labels.max()}"
+        )
+    pairs = labels.astype(np.int64) * classes + y_pred.argmax(axis=-1)
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def precision(confusion: np.ndarray) -> np.ndarray:
+    """Return, of what was taken for each class, the share that is; NaN where nothing was.
+
+    Parameters
+    ----------
+    confusion : ndarray of shape (classes, classes)
+        Of `confusion_matrix`.
+    """
+    with np.errstate(invalid="ignore"):
+        return np.diagonal(confusion) / confusion.sum(axis=0)
+
+
+def recall(confusion: np.ndarray) -> np.ndarray:
+    """Return, of the images of each class, the share that was taken for it; NaN for a class without images.
+
+    Parameters
+    ----------
+    confusion : ndarray of shape (classes, classes)
+        Of `confusion_matrix`.
+    """
+    with np.errstate(invalid="ignore"):
+        return np.diagonal(confusion) / confusion.sum(axis=1)
+
+
+def wilson_interval(errors: int, count: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the interval in which the accuracy lies, given so many errors in so many images.
+
+    Wilson's score interval (JASA 1927), with the probability that belongs to `z` standard deviations: 95 %.
+    It says how much another test set of the same kind might differ, and nothing of other seeds.
+
+    Parameters
+    ----------
+    errors, count : int
+    z : float
+    """
+    count = checks.whole("count", count, 1)
+    if checks.whole("errors", errors, 0) > count:
+        raise ValueError(f"errors: expected at most {count}, received {errors}")
+    share, spread = 1 - errors / count, z * z / count
+    middle = (share + spread / 2) / (1 + spread)
+    half = np.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
+    return float(max(middle - half, 0.0)), float(min(middle + half, 1.0))
+
+
+METRICS: dict[str, Metric] = {"accuracy": accuracy, "top_k_categorical_accuracy": top_k_categorical_accuracy}
 
 
 def get(name: str) -> Metric:

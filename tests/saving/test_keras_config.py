@@ -337,6 +337,7 @@ def test_losses_of_keras(keras, name, config):
         (["acc"], ["acc"]),
         ([["sparse_categorical_accuracy"], "auc"], ["accuracy"]),
         ([[{"class_name": "MeanMetricWrapper", "config": {"name": "accuracy"}}]], ["accuracy"]),
+        (["sparse_top_k_categorical_accuracy", "acc"], ["top_k_categorical_accuracy", "acc"]),
         ([None, {"class_name": "X"}, {"config": 5}, 7], []),
         ({"output": ["accuracy"]}, []),
     ],

@@ -20,7 +20,9 @@ LOSSES = {
     "SparseCategoricalCrossentropy": "sparse_categorical_crossentropy",
 }
 LOSS_NAMES = LOSSES | {"mse": "mean_squared_error"} | {name: name for name in LOSSES.values()}
-ACCURACIES = {"accuracy", "sparse_categorical_accuracy", "categorical_accuracy"}
+# tinycnn's names of Keras' metrics, without the "sparse" before those for class numbers
+METRICS = {"acc": "acc", "accuracy": "accuracy", "categorical_accuracy": "accuracy"}
+METRICS |= {"top_k_categorical_accuracy": "top_k_categorical_accuracy"}
 OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSprop", "adadelta": "Adadelta", "adam": "Adam", "adamw": "AdamW"}
 # The schedules that Keras has; their arguments are the same.
 SCHEDULES = ("CosineDecay", "ExponentialDecay", "PiecewiseConstantDecay")
@@ -54,14 +56,14 @@ def from_training(training: dict[str, Any]) -> dict[str, Any]:
     if isinstance(arguments.get("weight_decay"), dict):
         arguments["weight_decay"] = 0.0
     camel = next(name for name, snake in LOSSES.items() if snake == loss["name"])
-    accuracy = "SparseCategoricalAccuracy" if "Sparse" in camel else "CategoricalAccuracy"
+    sparse = "Sparse" if "Sparse" in camel else ""
     # Keras' sparse loss has no smoothing
     config = {k: v for k, v in loss["config"].items() if k != "label_smoothing" or "Sparse" not in camel}
     return {
         "loss": {"class_name": camel, "config": {"name": loss["name"], **config}},
         # by class: given a name alone, Keras 2 takes the labels for one-hot ones, whatever the loss
         "metrics": [
-            {"class_name": accuracy, "config": {"name": name, "dtype": "float32"}}
+            {"class_name": f"{sparse}{_metric_class(name)}", "config": {"name": name, "dtype": "float32"}}
             for name in training["metrics"]
         ],
         "weighted_metrics": None,
@@ -139,8 +141,12 @@ def _to_metrics(keras: Any) -> list[str]:
     entries = keras if isinstance(keras, list) else []
     flat = [item for entry in entries for item in (entry if isinstance(entry, list) else [entry])]
     names = [item["config"].get("name") if _is_object(item) else item for item in flat]
-    known = ["acc" if name == "acc" else "accuracy" for name in names if name in ("acc", *ACCURACIES)]
-    return list(dict.fromkeys(known))
+    plain = [name.removeprefix("sparse_") for name in names if isinstance(name, str)]
+    return list(dict.fromkeys(METRICS[name] for name in plain if name in METRICS))
+
+
+def _metric_class(name: str) -> str:
+    return "TopKCategoricalAccuracy" if name.startswith("top_k") else "CategoricalAccuracy"
 
 
 def _is_object(keras: Any) -> bool:
