@@ -2,46 +2,72 @@
 
 ::
 
-    images -> mnist_cnn -> Adam -> mnist_cnn.h5, mnist_cnn.csv, mnist_cnn.png
+    images -> mnist_cnn -> a recipe -> mnist_cnn.h5, mnist_cnn.csv, mnist_cnn.png
 
 The data are in the package; `--data` reads any set in the same format, such as Fashion-MNIST. 5,000 images
-are kept from the training for validation, and the 10,000 test images are looked at once, at the end.
+are kept from the training for validation, the same ones whatever the seed, and the 10,000 test images are
+looked at once, at the end. With `--checkpoint run` the training can be stopped at any moment, by Ctrl-C or
+worse; `--resume run` goes on, and ends with the same bits.
 """
 
 import argparse
+import dataclasses
+import json
+import math
 import sys
 from pathlib import Path
 
-import tinycnn
+import recipes
+from recipes import RECIPES
+
 from tinycnn import kernels
 from tinycnn.datasets import load_mnist, scale_images
+from tinycnn.files import atomic_path
 from tinycnn.inspection.plots import plot_history
-from tinycnn.optimizers import Adam
 from tinycnn.randomness import generator
 from tinycnn.saving import FORMATS
 from tinycnn.training import History, StopOnInterrupt
+from tinycnn.training.batches import split
 
-VALIDATION_IMAGES = 5_000
+VALIDATION_IMAGES, VALIDATION_SEED = 5_000, 0
+SETTINGS = "settings.json"  # in the folder of a checkpoint: the options it was begun with
+PATHS = ("data", "out", "checkpoint")
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Train the documented network on MNIST.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(description="Train the documented network on MNIST.")
     add = parser.add_argument
-    add("--epochs", type=int, default=4, help="passes over the training images")
-    add("--batch-size", type=int, default=128, help="images in one step")
-    add("--learning-rate", type=float, default=0.001, help="of Adam")
-    add("--seed", type=int, default=0, help="the same seed gives the same run")
-    add("--data", type=Path, help="a folder with four IDX files; none: the MNIST of the package")
+    add("--recipe", choices=RECIPES, default="classic", help="how to train (default: classic)")
+    add("--epochs", type=int, help="passes over the training images (default: the recipe's)")
+    add("--batch-size", type=int, default=128, help="images in one step (default: 128)")
+    add("--learning-rate", type=float, help="the largest, of Adam (default: the recipe's)")
+    add("--seed", type=int, default=0, help="the same seed gives the same run (default: 0)")
+    add("--data", type=Path, help="a folder with four IDX files (default: the MNIST of the package)")
     add("--out", type=Path, default=Path("mnist_cnn.h5"), help="the model's file, .h5 or .npz")
     add("--limit", type=int, help="train on so many images, drawn by the seed")
     add("--algorithm", choices=["auto", *kernels.ALGORITHMS], default="auto", help="of the convolutions")
     add("--verbose", choices=["auto", "0", "1", "2"], default="auto", help="0: silent, 1: a bar, 2: lines")
+    add("--checkpoint", type=Path, help="a new folder, in which the training is kept as it goes")
+    add(
+        "--resume",
+        type=Path,
+        help="go on with the training of such a folder, with its options",
+    )
     options = parser.parse_args(arguments)
+    if options.resume is not None:
+        options = resumed(parser, options.resume)
     check(parser, options)
     return options
+
+
+def resumed(parser: argparse.ArgumentParser, folder: Path) -> argparse.Namespace:
+    """Return the options that the training of a folder was begun with."""
+    try:
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        parser.error(f"--resume: expected a folder that --checkpoint made, received {folder}")
+    paths = {name: Path(settings[name]) for name in PATHS if settings[name] is not None}
+    return argparse.Namespace(**{**settings, **paths, "checkpoint": folder, "resume": folder})
 
 
 def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -54,29 +80,46 @@ def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         value = getattr(options, name[2:].replace("-", "_"))
         if value is not None and value < least:
             parser.error(f"{name}: expected a whole number >= {least}, received {value}")
+    if options.checkpoint is not None and options.resume is None:
+        if (options.checkpoint / SETTINGS).exists():
+            parser.error(f"--checkpoint: {options.checkpoint} has a training; --resume goes on with it")
+        if not options.checkpoint.absolute().parent.is_dir():
+            parser.error(f"--checkpoint: the folder does not exist: {options.checkpoint.absolute().parent}")
 
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
     (x_train, y_train), (x_test, y_test) = load_mnist(options.data)
-    rows = generator(options.seed, "limit").permutation(len(x_train))[: options.limit]
-    x_train, y_train = scale_images(x_train[rows]), y_train[rows]
+    limited = generator(options.seed, "limit").permutation(len(x_train))[: options.limit]
+    x_train, y_train = scale_images(x_train[limited]), y_train[limited]
+    rows, kept = split(y_train, min(VALIDATION_IMAGES / len(x_train), 0.1), VALIDATION_SEED)
 
-    model = tinycnn.mnist_cnn(seed=options.seed, algorithm=options.algorithm)
+    given = {"epochs": options.epochs, "learning_rate": options.learning_rate}
+    given = {name: value for name, value in given.items() if value is not None}
+    recipe = dataclasses.replace(RECIPES[options.recipe], **given)
+    steps_per_epoch = math.ceil(len(rows) / options.batch_size)
+    steps = recipe.epochs * steps_per_epoch
+    model = recipes.network(recipe, options.seed, options.algorithm)
     model.summary()
-    model.compile(Adam(options.learning_rate), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(recipes.optimizer(recipe, steps), "sparse_categorical_crossentropy", ["accuracy"])
+    if options.checkpoint is not None:
+        keep(options)
     interrupt = StopOnInterrupt()
     history = model.fit(
-        x_train,
-        y_train,
+        x_train[rows],
+        y_train[rows],
         batch_size=options.batch_size,
-        epochs=options.epochs,
-        validation_split=min(VALIDATION_IMAGES / len(x_train), 0.1),
-        callbacks=[interrupt],
+        epochs=recipe.epochs,
+        validation_data=(x_train[kept], y_train[kept]),
+        callbacks=[*recipes.callbacks(recipe), interrupt],
         verbose=options.verbose if options.verbose == "auto" else int(options.verbose),
+        augment=recipes.augmentation(recipe, steps, steps_per_epoch),
+        checkpoint=options.checkpoint,
     )
     if interrupt.interrupted:
         print(f"Stopped after {model.steps_trained} steps; the model so far is kept.")
+        if options.checkpoint is not None:
+            print(f"--resume {options.checkpoint} goes on from here.")
     model.save(options.out)
     history.to_csv(options.out.with_suffix(".csv"))
     print(f"Wrote {options.out} and {options.out.with_suffix('.csv')}.")
@@ -85,6 +128,15 @@ def main(arguments: list[str] | None = None) -> None:
     loss, accuracy = model.evaluate(scale_images(x_test), y_test)
     errors = round((1 - accuracy) * len(x_test))
     print(f"Test accuracy {accuracy:.2%} ({errors} errors in {len(x_test)} images), loss {loss:.4f}.")
+
+
+def keep(options: argparse.Namespace) -> None:
+    """Write the options beside the checkpoint, for `--resume` from any folder."""
+    options.checkpoint.mkdir(exist_ok=True)
+    settings = {**vars(options), "resume": None}
+    settings |= {name: str(settings[name].absolute()) for name in PATHS if settings[name] is not None}
+    with atomic_path(options.checkpoint / SETTINGS) as temporary:
+        temporary.write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
 
 def draw(history: History, path: Path) -> None:

@@ -96,6 +96,9 @@ def test_train_mnist_writes_the_model_it_tested(trained, small_set):
         (["--seed", "x"], "argument --seed: invalid int value: 'x'"),
         (["--learning-rate", "-1"], "learning_rate: expected a number in [0, inf), received -1.0"),
         (["--algorithm", "fft"], "invalid choice: 'fft'"),
+        (["--recipe", "slow"], "invalid choice: 'slow'"),
+        (["--resume", "nowhere"], "--resume: expected a folder that --checkpoint made, received nowhere"),
+        (["--checkpoint", "nowhere/run"], "--checkpoint: the folder does not exist"),
     ],
 )
 def test_train_mnist_answers_wrong_input_with_a_sentence(tmp_path, arguments, message):
@@ -132,6 +135,91 @@ def test_train_mnist_keeps_the_model_at_ctrl_c(tmp_path, small_set):
     model = tinycnn.load_model(tmp_path / "mnist_cnn.h5")
     assert model.steps_trained == model.optimizer.iterations > 0
     assert "Test accuracy" in printed
+
+
+def test_train_mnist_goes_on_after_a_stop(tmp_path, small_set):
+    """Ctrl-C in the middle, then --resume from another folder: the bits of a run that was never stopped."""
+    arguments = ["--recipe", "best", "--data", str(small_set), "--epochs", "6", "--batch-size", "32"]
+    assert run("train_mnist.py", *arguments, "--out", "whole.npz", folder=tmp_path).returncode == 0
+    command = [sys.executable, "-u", str(EXAMPLES / "train_mnist.py"), *arguments, "--checkpoint", "run"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.startswith("Epoch 2/6"):
+                break
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=60)
+    assert "--resume run goes on from here" in printed
+    (tmp_path / "elsewhere").mkdir()
+    done = run("train_mnist.py", "--resume", "../run", folder=tmp_path / "elsewhere")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Epoch 6/6" in done.stdout
+    model, whole = (tinycnn.load_model(tmp_path / name) for name in ("mnist_cnn.h5", "whole.npz"))
+    np.testing.assert_array_equal(model.parameters, whole.parameters)
+    done = run("train_mnist.py", "--checkpoint", "run", folder=tmp_path)
+    assert done.returncode != 0
+    assert "run has a training; --resume goes on with it" in done.stderr
+
+
+def test_evaluate_mnist(trained, small_set, tmp_path):
+    """Of one model: the accuracy that the training printed, and every image that is wrong."""
+    folder, printed = trained
+    done = run("evaluate_mnist.py", str(folder / "mnist_cnn.h5"), "--data", str(small_set), folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    model = tinycnn.load_model(folder / "mnist_cnn.h5")
+    x, y = load_mnist(small_set)[1]
+    outputs = model.predict(scale_images(x))
+    wrong = np.flatnonzero(outputs.argmax(axis=1) != y)
+    assert f"({len(wrong)} errors in 70 images)" in printed
+    assert f"({len(wrong)} errors in 70 images)" in done.stdout
+    for words in ("first half", "second half", "Wilson", "precision  recall", "seed 4, 2 epochs", "commit "):
+        assert words in done.stdout
+    with open(tmp_path / "errors.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(int(row["index"]) for row in rows) == list(wrong)
+    assert (tmp_path / "errors.png").exists()
+    for row in rows:
+        assert int(row["label"]) == y[int(row["index"])] != int(row["prediction"])
+
+
+def test_evaluate_mnist_of_an_ensemble(trained, small_set, tmp_path):
+    """Two files of one model are that model; with views, the outputs change."""
+    path = str(trained[0] / "mnist_cnn.h5")
+    tables = []
+    for arguments in ((path,), (path, path), (path, "--views", "2"), (path, "--on", "validation")):
+        done = run("evaluate_mnist.py", *arguments, "--data", str(small_set), folder=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        tables.append(done.stdout[done.stdout.index("Accuracy") :])
+    assert tables[0] == tables[1]
+    assert "in 30 images" in tables[3]
+
+
+def test_evaluate_mnist_finds_test_images_in_the_training_set(monkeypatch):
+    """Pixel for pixel, wherever they are."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import evaluate_mnist
+
+    images = np.random.default_rng(0).integers(0, 256, (9, 5, 4), np.uint8)
+    assert evaluate_mnist.shared_images(images[:6], images[6:]) == 0
+    assert evaluate_mnist.shared_images(images[:6], images[[7, 2, 8, 5]]) == 2
+
+
+def test_evaluate_mnist_suspects_a_leak(tmp_path):
+    """A model that knows the test images by heart is an error."""
+    code = """
+import sys
+sys.path.insert(0, {examples!r})
+import numpy as np
+import evaluate_mnist
+evaluate_mnist.predict = lambda model, images, views: np.eye(10)[evaluate_mnist.load_mnist()[1][1]]
+evaluate_mnist.main([{model!r}])
+"""
+    tinycnn.mnist_cnn(seed=0).save(tmp_path / "m.npz")
+    code = code.format(examples=str(EXAMPLES), model=str(tmp_path / "m.npz"))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "error: suspected leak" in done.stderr
 
 
 def test_layer_by_layer(tmp_path):

@@ -122,8 +122,10 @@ def test_plot_history(tmp_path):
 def test_plots_name_the_cure_without_matplotlib(tmp_path, monkeypatch):
     """The extra to install."""
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    history = History()
+    history.record(0, {"loss": 0.5})
     with pytest.raises(ImportError, match=r'pip install "tinycnn\[plot\]"'):
-        plot_history(History(), tmp_path / "h.png")
+        plot_history(history, tmp_path / "h.png")
 
 
 class Interrupt(Callback):

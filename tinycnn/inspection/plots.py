@@ -1,15 +1,22 @@
-"""Pictures of training.
+"""Pictures of training and of what comes of it.
 
 ::
 
     History -> loss and accuracy by epoch -> PNG
+    images, captions -> a table of pictures -> PNG
+    rates, losses -> the curve of a range test -> PNG
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from tinycnn import checks
 from tinycnn.files import atomic_path
-from tinycnn.training import History
+from tinycnn.training import History, RangeTest
 
 TRAINING, VALIDATION = "#1f77b4", "#d95f02"  # two colours that stay apart in every kind of colour vision
 
@@ -32,16 +39,12 @@ def plot_history(history: History, path: str | os.PathLike[str], title: str = ""
     ValueError
         For a history without epochs.
     """
-    try:
-        # Figure, not pyplot: no window system is asked for, and no state stays behind
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-    except ImportError as error:
-        raise ImportError('plots need matplotlib: pip install "tinycnn[plot]"') from error
     names = [name for name in history.history if not name.startswith("val_")]
     if not names:
         raise ValueError("history: expected at least one epoch, received none")
-    figure = Figure(figsize=(4.2 * len(names), 3.2), layout="constrained")
+    figure = _figure(4.2 * len(names), 3.2)
+    from matplotlib.ticker import MaxNLocator
+
     epochs = [epoch + 1 for epoch in history.epoch]
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axes.plot(epochs, history.history[name], "o-", color=TRAINING, label="training (with dropout)")
@@ -53,5 +56,99 @@ def plot_history(history: History, path: str | os.PathLike[str], title: str = ""
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title)
+    _save(figure, path)
+
+
+def plot_images(
+    images: np.ndarray,
+    path: str | os.PathLike[str],
+    captions: Sequence[str] = (),
+    columns: int = 10,
+    title: str = "",
+) -> None:
+    """Draw images in rows, each with a caption above it, dark on light as on paper.
+
+    Parameters
+    ----------
+    images : ndarray of shape (N, H, W, C)
+        In [0, 1], at least one; of one channel (grey) or three (colours, drawn as they are).
+    path : path
+        The suffix decides the format: .png, .svg, .pdf.
+    captions : sequence of str
+        One for each image, or none at all.
+    columns : int
+        Images in a row.
+    title : str
+
+    Raises
+    ------
+    ImportError
+        When matplotlib is not installed.
+    ValueError
+        Without images, and with another number of captions.
+    """
+    checks.float_array("images", images, 4)
+    if not len(images) or (captions and len(captions) != len(images)):
+        raise ValueError(
+            f"captions: expected one for each of at least 1 image, received {len(captions)} for {len(images)}"
+        )
+    columns = min(checks.whole("columns", columns, 1), len(images))
+    rows = -(-len(images) // columns)
+    figure = _figure(0.9 * columns, (1.15 if captions else 0.95) * rows + (0.4 if title else 0))
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.axis("off")
+    for index, (axes, image) in enumerate(zip(grid, images, strict=False)):
+        axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray_r", vmin=0, vmax=1)
+        if captions:
+            axes.set_title(captions[index], fontsize=7, pad=2)
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+def plot_range_test(found: RangeTest, path: str | os.PathLike[str], title: str = "") -> None:
+    """Draw the loss over the learning rate, and the rate that is suggested.
+
+    Parameters
+    ----------
+    found : RangeTest
+        Of `training.find_learning_rate`.
+    path : path
+        The suffix decides the format: .png, .svg, .pdf.
+    title : str
+
+    Raises
+    ------
+    ImportError
+        When matplotlib is not installed.
+    """
+    figure = _figure(5.6, 3.4)
+    axes = figure.subplots()
+    axes.plot(found.rates, found.losses, color="#bbbbbb", linewidth=0.8, label="loss of a batch")
+    axes.plot(found.rates, found.smooth, color=TRAINING, label="smoothed")
+    axes.axvline(
+        found.suggestion, color=VALIDATION, linestyle="--", label=f"suggestion {found.suggestion:.2g}"
+    )
+    axes.set_xscale("log")
+    axes.set_ylim(0, 1.5 * found.smooth[0])
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("loss")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+def _figure(width: float, height: float) -> Any:
+    """Return a figure of so many inches."""
+    try:
+        # Figure, not pyplot: no window system is asked for, and no state stays behind
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('plots need matplotlib: pip install "tinycnn[plot]"') from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(figure: Any, path: str | os.PathLike[str]) -> None:
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120, format=Path(path).suffix[1:])

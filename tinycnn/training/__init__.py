@@ -16,6 +16,7 @@ from tinycnn.training.callbacks import (
 )
 from tinycnn.training.history import History
 from tinycnn.training.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+from tinycnn.training.range_test import RangeTest, find_learning_rate
 
 __all__ = [
     "CSVLogger",
@@ -25,8 +26,10 @@ __all__ = [
     "LambdaCallback",
     "LearningRateScheduler",
     "ModelCheckpoint",
+    "RangeTest",
     "ReduceLROnPlateau",
     "StopOnInterrupt",
     "TerminateOnNaN",
     "WeightAverage",
+    "find_learning_rate",
 ]

@@ -1,0 +1,126 @@
+"""How to train the documented network: each recipe is a table of settings; the loop is the same for all.
+
+::
+
+    RECIPES["fast"] -> network, optimizer, augmentation, callbacks -> train_mnist.py
+
+Every figure was chosen on validation images, none on test images: docs/accuracy.md tells how.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import tinycnn
+from tinycnn.datasets import Augmentation
+from tinycnn.layers import Dropout
+from tinycnn.optimizers import Adam, AdamW, Optimizer
+from tinycnn.schedules import CosineDecay, PiecewiseConstantDecay
+from tinycnn.training import Callback, WeightAverage
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of a training.
+
+    Attributes
+    ----------
+    epochs : int
+    learning_rate : float
+        The largest.
+    warmup : float or None
+        The share of the steps in which the rate rises to it; then it falls to 0 by half a cosine. None: the
+        rate is the same at every step.
+    beta_2 : float
+        Of Adam.
+    weight_decay : float
+        Of the kernels; biases have none.
+    dropout : (float, float, float)
+        The rates, from the first layer on.
+    average : float or None
+        Momentum of the moving average of the weights. None: no average.
+    augmentation : dict
+        Arguments of `Augmentation`. Empty: none.
+    calm_epochs, calm_strength : float
+        So many epochs at the end have augmentation of this strength.
+    """
+
+    epochs: int
+    learning_rate: float
+    warmup: float | None = None
+    beta_2: float = 0.999
+    weight_decay: float = 0.0
+    dropout: tuple[float, float, float] = (0.25, 0.25, 0.5)
+    average: float | None = None
+    augmentation: dict[str, Any] = field(default_factory=dict)
+    calm_epochs: float = 0.0
+    calm_strength: float = 0.0
+
+
+RECIPES = {
+    # The documented dropout, plain Adam.
+    "classic": Recipe(epochs=12, learning_rate=0.001),
+    # Little time: a high rate, light augmentation, half an epoch without, a short average.
+    "fast": Recipe(
+        epochs=4,
+        learning_rate=0.0025,
+        warmup=0.22,
+        beta_2=0.99,
+        weight_decay=0.05,
+        dropout=(0.1, 0.1, 0.3),
+        average=0.99,
+        augmentation={"rotation": 10, "shift": 1.5, "zoom": (0.9, 1.1), "shear": 0.15},
+        calm_epochs=0.5,
+    ),
+    # As few errors as it takes: strong augmentation, many epochs, a long average.
+    "best": Recipe(
+        epochs=40,
+        learning_rate=0.002,
+        warmup=0.08,
+        weight_decay=0.05,
+        dropout=(0.15, 0.15, 0.4),
+        average=0.999,
+        augmentation={
+            "rotation": 15,
+            "shift": 2.5,
+            "zoom": (0.88, 1.12),
+            "shear": 0.2,
+            "elastic": 0.5,
+            "erasing": 0.3,
+            "erasing_area": (0.02, 0.12),
+        },
+        calm_epochs=6,
+        calm_strength=0.3,
+    ),
+}
+
+
+def network(recipe: Recipe, seed: int, algorithm: str = "auto") -> tinycnn.Sequential:
+    """Return the documented network with the dropout of a recipe."""
+    model = tinycnn.mnist_cnn(seed, algorithm)
+    layers = [layer for layer in model if isinstance(layer, Dropout)]
+    for layer, rate in zip(layers, recipe.dropout, strict=True):
+        layer.rate = rate
+    return model
+
+
+def optimizer(recipe: Recipe, steps: int) -> Optimizer:
+    """Return the optimizer for a training of so many steps."""
+    if recipe.warmup is None:
+        return Adam(recipe.learning_rate, beta_2=recipe.beta_2)
+    rise = int(recipe.warmup * steps)
+    rate = CosineDecay(0.0, max(steps - rise, 1), 0.0, recipe.learning_rate, rise)
+    return AdamW(rate, {"*/kernel": recipe.weight_decay}, beta_2=recipe.beta_2)
+
+
+def augmentation(recipe: Recipe, steps: int, steps_per_epoch: int) -> Augmentation | None:
+    """Return the augmentation for a training of so many steps."""
+    if not recipe.augmentation:
+        return None
+    last_strong = max(steps - int(recipe.calm_epochs * steps_per_epoch), 0)
+    strength = PiecewiseConstantDecay([last_strong], [1.0, recipe.calm_strength])
+    return Augmentation(**recipe.augmentation, strength=strength)
+
+
+def callbacks(recipe: Recipe) -> list[Callback]:
+    """Return what else belongs to the recipe."""
+    return [] if recipe.average is None else [WeightAverage(recipe.average)]

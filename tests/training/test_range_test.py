@@ -1,0 +1,59 @@
+"""The range test: it finds a rate that trains, and leaves no trace."""
+
+import numpy as np
+import pytest
+from training_cases import data, network
+
+from tinycnn.optimizers import SGD, Adam
+from tinycnn.schedules import OneCycle
+from tinycnn.training import find_learning_rate
+
+X, Y = data(300)
+
+
+@pytest.mark.parametrize("optimizer", [Adam(0.02), SGD(OneCycle(0.1, 20), momentum=0.5)], ids=repr)
+def test_the_model_is_as_it_was(optimizer):
+    """Weights, moving means, moments, rate, position: a training goes on with the same bits."""
+    model, twin = (network(type(optimizer)(**optimizer.get_config())) for _ in range(2))
+    for one in (model, twin):
+        one.fit(X, Y, batch_size=50, verbose=0)
+    before = model.optimizer.get_config()
+    find_learning_rate(model, X, Y, steps=20, batch_size=30)
+    assert model.optimizer.get_config() == before
+    assert (model.steps_trained, model.epochs_trained, model.optimizer.iterations) == (6, 1, 6)
+    for one in (model, twin):
+        one.fit(X, Y, batch_size=50, verbose=0)
+    for weight, other in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, other)
+
+
+def test_what_it_finds():
+    """Rates in even steps of their logarithm; the end where it explodes; a suggestion that trains well."""
+    found = find_learning_rate(network(SGD(0.1)), X, Y, 1e-4, 1e3, steps=150, batch_size=50)
+    assert found.rates[0] == pytest.approx(1e-4)
+    assert found.rates[-1] < 1e3
+    np.testing.assert_allclose(found.rates[1:] / found.rates[:-1], found.rates[1] / found.rates[0])
+    assert len(found.rates) == len(found.losses) == len(found.smooth)
+    assert 1e-3 < found.suggestion < 100
+    losses = {}
+    for rate in (found.suggestion, found.suggestion / 1000):
+        model = network(SGD(rate))
+        losses[rate] = model.fit(X, Y, batch_size=50, epochs=3, verbose=0).history["loss"][-1]
+    assert losses[found.suggestion] < losses[found.suggestion / 1000]
+
+
+def test_errors():
+    """Name, expected, received; the model stays as it was after an explosion, too."""
+    with pytest.raises(ValueError, match=r"high: expected a rate above low, 0.1, received 0.1"):
+        find_learning_rate(network(), X, Y, 0.1, 0.1)
+    with pytest.raises(ValueError, match="steps: expected a whole number >= 10, received 3"):
+        find_learning_rate(network(), X, Y, steps=3)
+    model = network(SGD(0.1))
+    before = model.get_weights()
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(ValueError, match="loss: expected 10 steps before it explodes, received"),
+    ):
+        find_learning_rate(model, np.where(X > 2, X, np.float32(np.nan)), Y)
+    for weight, other in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, other)

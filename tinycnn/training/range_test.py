@@ -1,0 +1,114 @@
+"""How high may the learning rate be? A few steps with a rate that grows tell.
+
+::
+
+    rates, growing -> a step with each -> losses -> the rate at which they fall fastest
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinycnn import checks, snapshots
+from tinycnn.training.batches import epoch_order
+
+SMOOTHING = 0.9  # of the moving mean of the losses
+DIVERGED = 4.0  # times the least loss so far: the test ends
+
+
+@dataclass
+class RangeTest:
+    """What a range test found.
+
+    Attributes
+    ----------
+    rates, losses, smooth : ndarray of shape (steps,)
+        The rate of each step, the loss of its batch before the step, and a moving mean of these.
+    suggestion : float
+        The rate at which `smooth` falls fastest, over the logarithm of the rate.
+    """
+
+    rates: np.ndarray
+    losses: np.ndarray
+    smooth: np.ndarray
+    suggestion: float
+
+
+def find_learning_rate(
+    model: Any,
+    x: np.ndarray,
+    y: np.ndarray,
+    low: float = 1e-6,
+    high: float = 1.0,
+    steps: int = 200,
+    batch_size: int = 128,
+) -> RangeTest:
+    """Train with a rate that grows from step to step, and say where it does most good.
+
+    The range test of Smith, "Cyclical learning rates", arXiv 1506.01186. The model, its optimizer and its
+    position in the training are afterwards as they were before.
+
+    Parameters
+    ----------
+    model : Sequential
+        Compiled.
+    x : float ndarray of shape (N, H, W, C)
+    y : ndarray of shape (N,) or (N, classes)
+    low, high : float
+        The first rate and the last; the test ends before it when the loss explodes.
+    steps : int
+        At least 10.
+    batch_size : int
+
+    Returns
+    -------
+    RangeTest
+
+    Raises
+    ------
+    ValueError
+        When low is not below high, or the loss was never finite for ten steps.
+    """
+    low = checks.real("low", low, math.ulp(0))
+    high = checks.real("high", high, low)
+    if low == high:
+        raise ValueError(f"high: expected a rate above low, {low}, received {high}")
+    steps = checks.whole("steps", steps, 10)
+    model.evaluate(x[:1], y[:1])  # its own errors for what does not fit; builds the model
+    before, rate = snapshots.take(model), model.optimizer.learning_rate
+    rates = np.geomspace(low, high, steps)
+    losses: list[float] = []
+    epochs = -(-steps * batch_size // len(x))
+    order = np.concatenate([epoch_order(model.seed, epoch, len(x)) for epoch in range(epochs)])
+    try:
+        for step, now in enumerate(rates):
+            rows = order[step * batch_size : (step + 1) * batch_size]
+            model.optimizer.learning_rate = float(now)
+            loss = model.train_on_batch(x[rows], y[rows])
+            losses.append(loss[0] if isinstance(loss, list) else loss)
+            if not losses[-1] < DIVERGED * min(losses):  # also for NaN
+                losses.pop()
+                break
+    finally:
+        model.optimizer.learning_rate = rate
+        model.optimizer.slots.clear()
+        snapshots.load(model, before)
+    if len(losses) < 10:
+        raise ValueError(f"loss: expected 10 steps before it explodes, received {len(losses)}")
+    smooth = _smooth(np.array(losses))
+    # the ends are left out: the mean has just begun, or the explosion has
+    slopes = np.gradient(smooth, np.log(rates[: len(smooth)]))[2:-2]
+    return RangeTest(rates[: len(losses)], np.array(losses), smooth, float(rates[2 + int(slopes.argmin())]))
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """Return a moving mean, corrected for its start as Adam's is."""
+    mean, means = 0.0, []
+    for t, value in enumerate(values, start=1):
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * value
+        means.append(mean / (1 - SMOOTHING**t))
+    return np.array(means)
