@@ -195,3 +195,58 @@ def test_gradients_and_moments_of_another_dtype_are_refused():
     with pytest.raises(ValueError, match="velocity: expected float32"):
         optimizer.step(p, np.ones(3, np.float32))
     np.testing.assert_array_equal(p, 1)
+
+
+@pytest.mark.parametrize("optimizer", EVERY, ids=repr)
+def test_weight_decay_comes_before_the_step(optimizer):
+    """p times 1 - rate * decay, and then the step that there would have been; in every optimizer."""
+    config = {**optimizer.get_config(), "weight_decay": None}
+    plain, decaying = type(optimizer)(**config), type(optimizer)(**{**config, "weight_decay": 0.3})
+    p, expected = np.array([2.0, -1.0]), np.array([2.0, -1.0])
+    decayed = p.copy()
+    for gradient in (G1, G2):
+        before = p.copy()
+        plain.step(p, np.array([gradient, 1.0]))
+        decaying.step(decayed, np.array([gradient, 1.0]))
+        expected = expected * (1 - plain.rate * 0.3) + (p - before)
+    np.testing.assert_allclose(decayed, expected, rtol=1e-12)
+
+
+def test_rules_of_weight_decay():
+    """The first pattern that fits a name counts; what fits none, and biases here, is left alone."""
+    optimizer = SGD(0.5, weight_decay={"dense_2/kernel": 0.0, "dense_*/kernel": 0.25, "conv*/kernel": 0.5})
+    names = ["conv2d_1/kernel", "conv2d_1/bias", "dense_1/kernel", "dense_1/bias", "dense_2/kernel"]
+    parts = [Part(slice(2 * i, 2 * i + 2), name) for i, name in enumerate(names)]
+    parameters = np.ones(10)
+    optimizer.step(parameters, np.zeros(10), parts)
+    np.testing.assert_array_equal(parameters[::2], [0.75, 1, 0.875, 1, 1])
+    np.testing.assert_array_equal(parameters[1::2], parameters[::2])
+    assert [optimizer.decay_of(name) for name in names] == [0.5, 0, 0.25, 0, 0]
+    assert AdamW().decay_of("anything") == 0.004
+
+
+def test_neighbours_of_one_decay_are_one_vector():
+    """So that rules cost nothing where they say the same; a gap stays a gap."""
+    optimizer = SGD(weight_decay={"a/*": 0.1})
+    parts = [
+        Part(slice(0, 2), "a/k"),
+        Part(slice(2, 3), "a/b"),
+        Part(slice(3, 5), "c/k"),
+        Part(slice(6, 7), "d"),
+    ]
+    assert optimizer._joined(parts) == [(0.1, slice(0, 3)), (0.0, slice(3, 5)), (0.0, slice(6, 7))]
+    assert len(SGD()._joined(parts)) == 2
+
+
+@pytest.mark.parametrize(
+    ("decay", "message"),
+    [
+        (-1, r"weight_decay: expected a number in \[0, inf\), received -1"),
+        ({"*": "all"}, r"weight_decay: \*: expected a number"),
+        ({3: 0.1}, "weight_decay: pattern: expected a text, received 3"),
+    ],
+)
+def test_wrong_weight_decay(decay, message):
+    """Name, expected, received."""
+    with pytest.raises(ValueError, match=message):
+        SGD(weight_decay=decay)
