@@ -230,6 +230,14 @@ def test_layer_by_layer(tmp_path):
         assert done.stdout.count(f"\n{layer.name} ") == 2
 
 
+@pytest.mark.parametrize("recipe", ["fast", "best"])
+def test_augmented_digits(tmp_path, recipe):
+    """A picture for each recipe with augmentation."""
+    done = run("augmented_digits.py", "--recipe", recipe, "--out", "a.png", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+
+
 def test_conv_three_ways(tmp_path):
     """The three agree, and the times of the two practical ones are printed."""
     done = run("conv_three_ways.py", "--images", "2", folder=tmp_path)

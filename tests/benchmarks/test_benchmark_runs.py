@@ -206,3 +206,18 @@ def test_convolutions_of_the_peers_are_right(tmp_path):
     rows = tables_of(tmp_path / "conv.json")[0]["rows"]
     assert len(rows) == 4 * (2 + 1 + 1)
     assert all(np.isfinite(row["ms"]) for row in rows)
+
+
+@pytest.mark.slow
+def test_recipe(tmp_path):
+    """Both train, and both learn; compiling takes longer."""
+    pytest.importorskip("torch", reason=PEERS_REASON)
+    options = ["--rounds", "1", "--epochs", "1", "--limit", "2560", "--json", "r.json"]
+    done = in_subprocess("recipe", *options, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    (table,) = tables_of(tmp_path / "r.json")
+    ours, cold, torch = table["rows"]
+    assert cold["s"] > ours["s"]
+    for row in (ours, cold, torch):
+        assert 0.5 < row["val accuracy"] < 1
+    assert torch["times tinycnn"] == pytest.approx(torch["s"] / ours["s"])

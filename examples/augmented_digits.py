@@ -1,0 +1,39 @@
+"""Look at what augmentation does: variants of a few digits, in a picture.
+
+::
+
+    10 digits -> one recipe's augmentation, epoch by epoch -> augmented_digits.png
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from recipes import RECIPES
+
+from tinycnn.datasets import Augmentation, load_mnist, scale_images
+from tinycnn.inspection.plots import plot_images
+
+DIGITS, EPOCHS = 10, 12
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Draw augmented digits.")
+    recipes = [name for name, recipe in RECIPES.items() if recipe.augmentation]
+    parser.add_argument("--recipe", choices=recipes, default="best", help="(default: best)")
+    parser.add_argument("--out", type=Path, default=Path("augmented_digits.png"))
+    options = parser.parse_args(arguments)
+    (x, y), _ = load_mnist()
+    first = [int(np.flatnonzero(y == digit)[0]) for digit in range(DIGITS)]
+    images = scale_images(x[first])
+    augment = Augmentation(**RECIPES[options.recipe].augmentation)
+    variants = [images, *(augment(images, seed=0, epoch=epoch, samples=first) for epoch in range(EPOCHS))]
+    rows = np.stack(variants, axis=1).reshape(-1, *images.shape[1:])  # one digit after the other
+    captions = ["as it is", *(f"epoch {epoch + 1}" for epoch in range(EPOCHS))]
+    captions += [""] * (len(rows) - len(captions))
+    plot_images(rows, options.out, captions, columns=EPOCHS + 1)
+    print(f"Wrote {options.out}.")
+
+
+if __name__ == "__main__":
+    main()
