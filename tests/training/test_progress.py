@@ -51,6 +51,22 @@ def test_plain_lines_when_the_output_is_no_terminal(capsys):
     )
 
 
+def test_images_per_second_are_those_of_this_epoch(monkeypatch, capsys):
+    """In a second from beginning to end; of an epoch that goes on, what is left of it."""
+    from tinycnn.training.progress import ProgressLines
+
+    lines = ProgressLines()
+    lines.params = {"epochs": 5, "samples": 70, "batch_size": 32}
+    for batches, expected in ((((0, 32), (1, 64), (2, 70)), 70), (((1, 64), (2, 70)), 38)):
+        clock = iter([10.0, *[11.0] * 4])
+        monkeypatch.setattr("tinycnn.training.progress.time.perf_counter", lambda clock=clock: next(clock))
+        lines.on_epoch_begin(0)
+        for batch, samples in batches:
+            lines.on_batch_end(batch, {"samples": samples})
+        lines.on_epoch_end(0, {"loss": 1.0})
+        assert f" {expected} images/s" in capsys.readouterr().out
+
+
 def test_silence_on_request(capsys):
     """verbose=0 prints nothing anywhere."""
     model, x, y = tiny()

@@ -71,18 +71,21 @@ class ProgressLines(Callback):
 
     _start = 0.0
     _trained = 0.0
+    _samples = 0.0
 
     def on_epoch_begin(self, epoch: int) -> None:
         """Start the clock."""
         self._start = self._trained = time.perf_counter()
+        self._samples = 0.0
 
     def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        """Note the time, so that images/s leaves validation out."""
+        """Note the time, so that images/s leaves validation out, and what was trained before a stop."""
         self._trained = time.perf_counter()
+        self._samples += min(logs["samples"] - batch * self.params["batch_size"], self.params["batch_size"])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Print the line."""
-        rate = self.params["samples"] / max(self._trained - self._start, 1e-9)
+        rate = self._samples / max(self._trained - self._start, 1e-9)
         figures = "  ".join(f"{name} {value}" for name, value in _figures(logs).items())
         seconds = time.perf_counter() - self._start
         print(
