@@ -152,10 +152,10 @@ def test_csv_logger(tmp_path):
 FIGURES = [0.5, 0.3, 0.4, 0.2, 0.6, 0.7, 0.8]
 
 
-@pytest.mark.parametrize(("patience", "stopped", "best"), [(1, 3, 1), (2, 6, 3), (9, 7, 3)])
+@pytest.mark.parametrize(("patience", "stopped", "best"), [(0, 3, 1), (1, 3, 1), (2, 6, 3), (9, 7, 3)])
 def test_early_stopping(patience, stopped, best):
     """It stops after so many epochs without a better one, and the best weights come back in every case."""
-    recorder, stopping = Recorder(), EarlyStopping("val_loss", patience)
+    recorder, stopping = Recorder(), EarlyStopping("val_loss", patience=patience)
     model = fit(Script(val_loss=FIGURES), stopping, recorder, epochs=7)
     assert (model.epochs_trained, stopping.best_epoch, stopping.best) == (stopped, best, FIGURES[best])
     for weight, kept in zip(model.get_weights(), recorder.weights[best], strict=True):
@@ -165,7 +165,7 @@ def test_early_stopping(patience, stopped, best):
 def test_early_stopping_can_leave_the_last_weights():
     """As Keras does by default."""
     recorder = Recorder()
-    stopping = EarlyStopping("val_loss", 9, restore_best_weights=False)
+    stopping = EarlyStopping("val_loss", patience=9, restore_best_weights=False)
     model = fit(Script(val_loss=FIGURES), stopping, recorder, epochs=7)
     np.testing.assert_array_equal(model.get_weights()[0], recorder.weights[-1][0])
 
@@ -242,7 +242,7 @@ def test_weight_average_is_its_formula():
 
 def test_the_average_is_what_is_evaluated_and_kept(tmp_path):
     """Validation, saved models and best weights are those of the averages."""
-    average, stopping = WeightAverage(0.9), EarlyStopping("val_loss", 9)
+    average, stopping = WeightAverage(0.9), EarlyStopping("val_loss", patience=9)
     saver = ModelCheckpoint(tmp_path / "{epoch}.npz")
     model = fit(average, stopping, saver, epochs=3, validation_data=(X, Y))
     for epoch in range(3):
@@ -254,7 +254,7 @@ def test_the_average_is_what_is_evaluated_and_kept(tmp_path):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: EarlyStopping(patience=0), "patience: expected a whole number >= 1, received 0"),
+        (lambda: EarlyStopping(patience=-1), "patience: expected a whole number >= 0, received -1"),
         (lambda: EarlyStopping(mode="best"), "mode: expected one of 'auto', 'max', 'min', received 'best'"),
         (lambda: ReduceLROnPlateau(factor=1), "factor: expected a number"),
         (lambda: WeightAverage(1), r"momentum: expected a number in \[0, 1\), received 1"),

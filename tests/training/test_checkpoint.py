@@ -48,9 +48,13 @@ def run(folder, stop=None, epochs=5, optimizer=AdamW, changed=None, **arguments)
     model = network(optimizer(CosineDecay(0.05, 20) if optimizer is AdamW else 0.05))
     callbacks = [
         WeightAverage(0.8),
-        EarlyStopping("val_loss", 4),
+        EarlyStopping("val_loss", patience=4),
         CSVLogger(folder.with_suffix(".csv")),
-        *([] if optimizer is AdamW else [ReduceLROnPlateau("loss", 0.5, 1, min_delta=0.5), DECAY]),
+        *(
+            []
+            if optimizer is AdamW
+            else [ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=0.5), DECAY]
+        ),
         stop or Stop(),
     ]
     settings = {"batch_size": 11, "validation_split": 0.2, "augment": AUGMENT, "callbacks": callbacks}
@@ -113,7 +117,7 @@ def test_a_run_that_stopped_early_stays_stopped(tmp_path):
     models = []
     for _ in range(2):
         model = network(SGD(0.0))
-        stopping = EarlyStopping("val_loss", 2, min_delta=9.0)
+        stopping = EarlyStopping("val_loss", patience=2, min_delta=9.0)
         model.fit(X, Y, callbacks=[stopping], checkpoint=tmp_path / "run", **arguments)
         models.append(model)
     assert [model.epochs_trained for model in models] == [3, 3]

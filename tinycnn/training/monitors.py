@@ -92,7 +92,7 @@ class EarlyStopping(Monitor):
     monitor, mode, min_delta
         See `Monitor`.
     patience : int
-        After how many epochs in a row that were not better; at least 1.
+        After how many epochs in a row that were not better; 0 is 1, as in Keras.
     restore_best_weights : bool
 
     Attributes
@@ -104,13 +104,14 @@ class EarlyStopping(Monitor):
     def __init__(
         self,
         monitor: str = "val_loss",
-        patience: int = 1,
-        mode: str = "auto",
+        *,
         min_delta: float = 0.0,
+        patience: int = 0,
+        mode: str = "auto",
         restore_best_weights: bool = True,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        self.patience = checks.whole("patience", patience, 1)
+        self.patience = checks.whole("patience", patience, 0)
         self.restore_best_weights = checks.flag("restore_best_weights", restore_best_weights)
 
     def forget(self) -> None:
@@ -122,7 +123,7 @@ class EarlyStopping(Monitor):
         """Keep the weights, or wait, or stop."""
         if self.improved(epoch, logs) and self.restore_best_weights:
             self._best_weights = self.model.get_weights()
-        if self.wait >= self.patience:
+        if self.wait >= max(self.patience, 1):
             self.model.stop_training = True
 
     def on_train_end(self) -> None:
@@ -160,6 +161,7 @@ class ModelCheckpoint(Monitor):
     def __init__(
         self,
         filepath: str | os.PathLike[str],
+        *,
         monitor: str = "val_loss",
         mode: str = "auto",
         min_delta: float = 0.0,
@@ -187,7 +189,7 @@ class ReduceLROnPlateau(Monitor):
     factor : float
         In (0, 1).
     patience : int
-        After how many epochs in a row that were not better; at least 1.
+        After how many epochs in a row that were not better; 0 is 1, as in Keras.
     cooldown : int
         For how many epochs after a reduction none are counted.
     min_lr : float
@@ -197,6 +199,7 @@ class ReduceLROnPlateau(Monitor):
     def __init__(
         self,
         monitor: str = "val_loss",
+        *,
         factor: float = 0.1,
         patience: int = 10,
         mode: str = "auto",
@@ -206,7 +209,7 @@ class ReduceLROnPlateau(Monitor):
     ) -> None:
         super().__init__(monitor, mode, min_delta)
         self.factor = checks.real("factor", factor, math.ulp(0), 1, below=True)
-        self.patience = checks.whole("patience", patience, 1)
+        self.patience = checks.whole("patience", patience, 0)
         self.cooldown = checks.whole("cooldown", cooldown, 0)
         self.min_lr = checks.real("min_lr", min_lr, 0)
 
@@ -221,7 +224,7 @@ class ReduceLROnPlateau(Monitor):
         if self._cooling > 0:
             self._cooling -= 1
             self.wait = 0
-        elif self.wait >= self.patience:
+        elif self.wait >= max(self.patience, 1):
             optimizer = self.model.optimizer
             set_rate(optimizer, max(optimizer.rate * self.factor, min(self.min_lr, optimizer.rate)))
             self._cooling, self.wait = self.cooldown, 0
