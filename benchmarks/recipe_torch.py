@@ -19,6 +19,7 @@ from arguments import threads, whole
 from peers import TorchChannelsLast
 
 from tinycnn.datasets import load_mnist, scale_images
+from tinycnn.randomness import generator
 from tinycnn.schedules import rate
 from tinycnn.training.batches import epoch_order, split
 
@@ -42,7 +43,7 @@ class Training:
         self.epochs = epochs or self.recipe.epochs
         (x, y), _ = load_mnist()
         rows, kept = split(y, 5000 / len(y), 0)
-        rows = rows[:limit]
+        rows = rows if limit is None else generator(seed, "limit").permutation(rows)[:limit]
         self.x, self.y = self._tensors(x[rows], y[rows])
         self.x_kept, self.y_kept = self._tensors(x[kept], y[kept])
         self.model = TorchChannelsLast(recipes.network(self.recipe, seed), count).model
@@ -136,6 +137,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     training = Training(options.recipe, options.seed, options.epochs, options.limit, options.threads)
     training.run(options.seed)
+    if training.recipe.average is not None:
+        training.torch._foreach_copy_([p.data for p in training.weights], training.averages)
+    training.torch.save(training.model.state_dict(), "mnist_cnn.pt")
 
 
 if __name__ == "__main__":

@@ -116,8 +116,8 @@ def augmentation(recipe: Recipe, steps: int, steps_per_epoch: int) -> Augmentati
     """Return the augmentation for a training of so many steps."""
     if not recipe.augmentation:
         return None
-    last_strong = max(steps - int(recipe.calm_epochs * steps_per_epoch), 0)
-    strength = PiecewiseConstantDecay([last_strong], [1.0, recipe.calm_strength])
+    strong = max(steps - int(recipe.calm_epochs * steps_per_epoch), 1)
+    strength = PiecewiseConstantDecay([strong - 1], [1.0, recipe.calm_strength])
     return Augmentation(**recipe.augmentation, strength=strength)
 
 

@@ -55,6 +55,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     if options.resume is not None:
+        others = [name for name, value in vars(options).items() if value != parser.get_default(name)]
+        if others != ["resume"]:
+            parser.error("--resume: expected no other options, since they stay as they were")
         options = resumed(parser, options.resume)
     check(parser, options)
     return options
@@ -64,9 +67,12 @@ def resumed(parser: argparse.ArgumentParser, folder: Path) -> argparse.Namespace
     """Return the options that the training of a folder was begun with."""
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        paths = {name: Path(settings[name]) for name in PATHS if settings[name] is not None}
+        recipe = settings["recipe"]
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
+        recipe = None
+    if recipe not in RECIPES:
         parser.error(f"--resume: expected a folder that --checkpoint made, received {folder}")
-    paths = {name: Path(settings[name]) for name in PATHS if settings[name] is not None}
     return argparse.Namespace(**{**settings, **paths, "checkpoint": folder, "resume": folder})
 
 
@@ -90,9 +96,11 @@ def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
     (x_train, y_train), (x_test, y_test) = load_mnist(options.data)
-    limited = generator(options.seed, "limit").permutation(len(x_train))[: options.limit]
-    x_train, y_train = scale_images(x_train[limited]), y_train[limited]
+    x_train = scale_images(x_train)
+    # first the split, so that the validation images are the same ones for every seed and limit
     rows, kept = split(y_train, min(VALIDATION_IMAGES / len(x_train), 0.1), VALIDATION_SEED)
+    if options.limit is not None:
+        rows = generator(options.seed, "limit").permutation(rows)[: options.limit]
 
     given = {"epochs": options.epochs, "learning_rate": options.learning_rate}
     given = {name: value for name, value in given.items() if value is not None}
@@ -124,7 +132,8 @@ def main(arguments: list[str] | None = None) -> None:
     history.to_csv(options.out.with_suffix(".csv"))
     print(f"Wrote {options.out} and {options.out.with_suffix('.csv')}.")
     draw(history, options.out.with_suffix(".png"))
-
+    if interrupt.interrupted:
+        return  # the test set is looked at once, at the end
     loss, accuracy = model.evaluate(scale_images(x_test), y_test)
     errors = round((1 - accuracy) * len(x_test))
     print(f"Test accuracy {accuracy:.2%} ({errors} errors in {len(x_test)} images), loss {loss:.4f}.")

@@ -174,6 +174,8 @@ def test_strength_follows_the_step():
         (lambda: Augmentation(zoom=1.2), r"zoom: expected a pair \(lowest, highest\), received 1.2"),
         (lambda: Augmentation(zoom=(1.2, 0.8)), "zoom: expected a pair"),
         (lambda: Augmentation(zoom=(0, 1)), "zoom: expected a number"),
+        (lambda: Augmentation(elastic_alpha=1e300), "elastic_alpha: expected a number"),
+        (lambda: Augmentation(strength=2)(DOT, 0, 0), r"strength: expected a number in \[0, 1\], received 2"),
         (lambda: Augmentation(erasing_area=(0.1, 1.5)), "erasing_area: expected a number in"),
         (lambda: Augmentation(flip=2), "flip: expected a number"),
         (lambda: Augmentation(strength="high"), "strength: expected a number"),

@@ -251,6 +251,60 @@ def test_the_average_is_what_is_evaluated_and_kept(tmp_path):
     same(model, load_model(tmp_path / f"{stopping.best_epoch + 1}.npz"))
 
 
+def test_the_average_stays_when_a_report_fails():
+    """An error between the exchanges finds the averages in the model, and leaves them there."""
+    model, average, seen = network(), WeightAverage(0.9), []
+
+    def fail(epoch, logs):
+        seen.append(model.get_weights())
+        raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        model.fit(X, Y, callbacks=[average, LambdaCallback(on_epoch_end=fail)], verbose=0)
+    for weight, mean in zip(model.get_weights(), seen[0], strict=True):
+        np.testing.assert_array_equal(weight, mean)
+
+
+def test_every_callback_ends_that_began():
+    """Also after one that fails; and none that did not begin."""
+    ended = []
+
+    def end(name, error=None):
+        def on_train_end():
+            ended.append(name)
+            if error:
+                raise error
+
+        return LambdaCallback(on_train_end=on_train_end)
+
+    with pytest.raises(OSError, match="first"):
+        fit(end("a"), end("b", OSError("first")), end("c"), epochs=1)
+    assert ended == ["a", "b", "c"]
+
+    def refuse():
+        raise ValueError("refused")
+
+    with pytest.raises(ValueError, match="refused"):
+        fit(end("d"), LambdaCallback(on_train_begin=refuse), WeightAverage(0.9), end("e"))
+    assert ended == ["a", "b", "c", "d"]
+
+
+def test_csv_logger_begins_anew_when_its_file_is_gone(tmp_path):
+    """With a heading, although the run goes on."""
+    logger = CSVLogger(tmp_path / "log.csv")
+    for epochs in (1, 2):
+        network().fit(X, Y, epochs=epochs, callbacks=[logger], checkpoint=tmp_path / "run", verbose=0)
+        text = (tmp_path / "log.csv").read_text()
+        (tmp_path / "log.csv").unlink()
+    assert text.startswith("epoch,loss,accuracy\n2,")
+
+
+def test_a_name_of_a_figure_that_is_not_there(tmp_path):
+    """Is an error with what there is."""
+    with pytest.raises(ValueError, match="filepath: expected figures among epoch, loss, accuracy, received"):
+        fit(ModelCheckpoint(tmp_path / "{val_loss}.npz"))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from training_cases import data, network, same
 from tinycnn import load_model
 from tinycnn.datasets import Augmentation
 from tinycnn.optimizers import SGD, AdamW
-from tinycnn.schedules import CosineDecay
+from tinycnn.schedules import CosineDecay, Schedule
 from tinycnn.training import (
     Callback,
     CSVLogger,
@@ -40,7 +41,7 @@ class Stop(Callback):
         if self.model.steps_trained == self.step:
             if self.error:
                 raise KeyboardInterrupt
-            self.interrupted = self.model.stop_training = True
+            self.interrupted = True
 
 
 def run(folder, stop=None, epochs=5, optimizer=AdamW, changed=None, **arguments):
@@ -139,7 +140,7 @@ def test_the_one_before_takes_over(tmp_path, damage, capsys):
     whole, _ = run(tmp_path / "whole", epochs=3)
     run(tmp_path / "run", epochs=2)
     path = tmp_path / "run" / "checkpoint.npz"
-    (tmp_path / "run" / ".checkpoint.npz.1234.tmp").write_text("left by a process that was killed")
+    (tmp_path / "run" / ".checkpoint.new.npz.1234.tmp").write_text("left by a process that was killed")
     if damage == "missing":
         path.unlink()
     else:
@@ -231,3 +232,112 @@ def test_ctrl_c_at_the_end_of_an_epoch_does_not_end_the_run(tmp_path):
     model, _ = run(tmp_path / "run", Stop(8, error=False))
     assert model.epochs_trained == 2
     same(run(tmp_path / "run")[0], whole)
+
+
+def test_a_damaged_average_is_damage(tmp_path, capsys):
+    """The archive opens, and one bit of an array in it is wrong: the one before takes over."""
+    whole, _ = run(tmp_path / "whole", epochs=3)
+    run(tmp_path / "run", epochs=2)
+    path = tmp_path / "run" / "checkpoint.npz"
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo("run/0.npy")
+    data = bytearray(path.read_bytes())
+    data[info.header_offset + 200] ^= 4
+    path.write_bytes(data)
+    same(run(tmp_path / "run", epochs=3)[0], whole)
+    assert "going on from the one before" in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
+    """Also when the newest was damaged and the one before had taken over."""
+    whole, _ = run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", Stop(7))
+    (tmp_path / "run" / "checkpoint.npz").write_bytes(b"no archive")
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint.npz, "write", full)
+            with pytest.raises(OSError, match="No space"):
+                run(tmp_path / "run")
+    same(run(tmp_path / "run")[0], whole)
+
+
+class StopInEpoch(Callback):
+    """Ends the training for good after a step, or is interrupted while a certain epoch is reported."""
+
+    def __init__(self, step=-1, interrupt=-1):
+        self.step, self.interrupt = step, interrupt
+
+    def on_batch_end(self, batch, logs):
+        if self.model.steps_trained == self.step:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs):
+        self.interrupted = epoch == self.interrupt
+
+
+@pytest.mark.parametrize("interrupt", [0, 1, 2, 3])
+def test_ctrl_c_in_the_epoch_of_an_early_stop(tmp_path, interrupt):
+    """Who wanted to end the run for good is not forgotten; and it is not ended by Ctrl-C alone."""
+    models = []
+    for folder, interrupts in (("whole", [-1]), ("run", [interrupt, -1, -1])):
+        for number in interrupts:
+            model = network(SGD(0.0))
+            callbacks = [EarlyStopping("loss", patience=2, min_delta=9.0), StopInEpoch(interrupt=number)]
+            model.fit(X, Y, epochs=9, callbacks=callbacks, checkpoint=tmp_path / folder, verbose=0)
+        models.append(model)
+    assert [model.epochs_trained for model in models] == [3, 3]
+    same(*models)
+
+
+def test_a_callback_that_ends_the_run_within_an_epoch(tmp_path):
+    """Has ended it, for the same call too."""
+    for _ in range(3):
+        model = network()
+        model.fit(
+            X, Y, batch_size=10, epochs=4, callbacks=[StopInEpoch(7)], checkpoint=tmp_path / "run", verbose=0
+        )
+        assert model.steps_trained == 7
+
+
+@pytest.mark.parametrize("load", [False, True])
+def test_the_same_call_in_the_same_process(tmp_path, load):
+    """With a rate that a callback has changed meanwhile; and with the model that the checkpoint is."""
+    model, twin = network(SGD(0.05)), network(SGD(0.05))
+    arguments = {"batch_size": 10, "verbose": 0}
+    twin.fit(X, Y, epochs=4, callbacks=[DECAY], **arguments)
+    model.fit(X, Y, epochs=2, callbacks=[DECAY], checkpoint=tmp_path / "run", **arguments)
+    if load:
+        model = load_model(tmp_path / "run" / "checkpoint.npz")
+    model.fit(X, Y, epochs=4, callbacks=[DECAY], checkpoint=tmp_path / "run", **arguments)
+    same(model, twin)
+
+
+def test_what_could_not_be_read_again_is_refused_at_once(tmp_path):
+    """Before the first step, and not when hours of it are to go on."""
+
+    class Own(Schedule):
+        def __call__(self, step):
+            return 0.1
+
+    model = network(SGD(Own()))
+    with pytest.raises(ValueError, match="learning_rate: schedule: expected one of"):
+        model.fit(X, Y, checkpoint=tmp_path / "run", verbose=0)
+    assert model.steps_trained == 0
+
+
+def test_a_function_is_known_by_its_name(tmp_path):
+    """As an augmentation: it has another address in another process."""
+
+    def make(negative):
+        def turned(images, *rest):
+            return -images if negative else images
+
+        return turned
+
+    for _ in range(2):
+        network().fit(X, Y, augment=make(False), checkpoint=tmp_path / "run", verbose=0)

@@ -26,6 +26,7 @@ DRAWN = (
     *("erasing", "area", "ratio", "top", "left"),
 )
 FIRST_NOISE = BLOCK = 16  # numbers of 16 bits that the generator makes at once; a stream begins with a block
+FARTHEST = 1e6  # pixels: numbers stay finite
 NARROWEST, WIDEST = 0.3, 1 / 0.3  # sides of an erased rectangle: Zhong et al., table 1
 
 
@@ -58,7 +59,7 @@ class Augmentation:
         Its smallest and largest share of the image.
     strength : float or Schedule
         By which the amplitudes of all of these but the flip are multiplied, the probability of the erasing
-        among them. A schedule is asked at each step of the training.
+        among them, from 0 to 1. A schedule is asked at each step of the training.
 
     Examples
     --------
@@ -83,12 +84,12 @@ class Augmentation:
         strength: float | Schedule = 1.0,
     ) -> None:
         self.rotation = checks.real("rotation", rotation, 0, 180)
-        self.shift = checks.real("shift", shift, 0)
-        self.zoom = _range("zoom", zoom, math.ulp(0), math.inf)
-        self.shear = checks.real("shear", shear, 0)
+        self.shift = checks.real("shift", shift, 0, FARTHEST)
+        self.zoom = _range("zoom", zoom, 0.01, 100)
+        self.shear = checks.real("shear", shear, 0, FARTHEST)
         self.flip = checks.real("flip", flip, 0, 1)
         self.elastic = checks.real("elastic", elastic, 0, 1)
-        self.elastic_alpha = checks.real("elastic_alpha", elastic_alpha, 0)
+        self.elastic_alpha = checks.real("elastic_alpha", elastic_alpha, 0, FARTHEST)
         self.elastic_sigma = checks.real("elastic_sigma", elastic_sigma, math.ulp(0))
         self.erasing = checks.real("erasing", erasing, 0, 1)
         self.erasing_area = _range("erasing_area", erasing_area, 0, 1)
@@ -121,7 +122,7 @@ class Augmentation:
         N, H, W, _ = images.shape
         samples = np.arange(N) if samples is None else np.asarray(samples, np.int64)
         checks.shape("samples", samples.shape, (N,))
-        strength = schedules.rate(self.strength, step)
+        strength = checks.real("strength", schedules.rate(self.strength, step), 0, 1)
         warp = kernels.module("warp")
         key = philox_key(seed, "augment", epoch)
         blocks = 1 + (2 * H * W + BLOCK - 1) // BLOCK  # of a sample: its numbers, and its noise

@@ -53,8 +53,11 @@ def from_training(training: dict[str, Any]) -> dict[str, Any]:
     optimizer, loss = training["optimizer"], training["loss"]
     arguments = {key: value for key, value in optimizer["config"].items() if value is not None}
     arguments["learning_rate"] = from_rate(arguments["learning_rate"], training["iterations"])
-    if isinstance(arguments.get("weight_decay"), dict):
+    # Keras' AdamW decays by default
+    if isinstance(arguments.get("weight_decay", {}), dict) and optimizer["name"] == "adamw":
         arguments["weight_decay"] = 0.0
+    elif isinstance(arguments.get("weight_decay"), dict):
+        del arguments["weight_decay"]
     camel = next(name for name, snake in LOSSES.items() if snake == loss["name"])
     sparse = "Sparse" if "Sparse" in camel else ""
     # Keras' sparse loss has no smoothing

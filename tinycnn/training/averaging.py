@@ -38,6 +38,7 @@ class WeightAverage(Callback):
         self.momentum = checks.real("momentum", momentum, 0, 1, below=True)
         self.averages: list[np.ndarray] = []
         self.updates = 0
+        self._exchanged = False
 
     def _weights(self) -> list[np.ndarray]:
         return [self.model.parameters, *(a for layer in self.model.layers for a in layer.state.values())]
@@ -45,6 +46,7 @@ class WeightAverage(Callback):
     def on_train_begin(self) -> None:
         """Begin at the weights as they are."""
         self.averages, self.updates = [array.copy() for array in self._weights()], 0
+        self._exchanged = False
 
     def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         """Take in the weights after a step."""
@@ -57,13 +59,16 @@ class WeightAverage(Callback):
         """Exchange the weights and the averages."""
         for average, array in zip(self.averages, self._weights(), strict=True):
             average[...], array[...] = array.copy(), average.copy()
+        self._exchanged = not self._exchanged
 
     def on_evaluate_end(self) -> None:
         """Exchange them back."""
         self.on_evaluate_begin()
 
     def on_train_end(self) -> None:
-        """Leave the averages in the model."""
+        """Leave the averages in the model, where they are already when an evaluation ended with an error."""
+        if self._exchanged:
+            return
         for average, array in zip(self.averages, self._weights(), strict=True):
             array[...] = average
 
@@ -75,4 +80,5 @@ class WeightAverage(Callback):
         """See `Callback.set_state`."""
         self.updates = state["updates"]
         for i, average in enumerate(self.averages):
+            checks.shape(f"average_{i}", state[f"average_{i}"].shape, average.shape)
             average[...] = state[f"average_{i}"]

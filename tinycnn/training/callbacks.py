@@ -32,9 +32,13 @@ class Callback:
         Set before the first event.
     params : dict
         "epochs" (to the last one of this run), "samples" and "batch_size".
+    interrupted : bool
+        True ends the training after the batch in hand, as `model.stop_training` does; but a run with a
+        checkpoint is not over, and the same call goes on with it.
     """
 
     model: Any = None
+    interrupted = False
     params: dict[str, int] = {}  # noqa: RUF012  (replaced on the instance, never changed)
 
     def on_train_begin(self) -> None:
@@ -177,8 +181,8 @@ class CSVLogger(Callback):
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on in the file, without the lines of epochs that will be trained again."""
-        self._lines = state["lines"]
-        if self._lines and os.path.exists(self.filename):
+        self._lines = state["lines"] if os.path.exists(self.filename) else 0
+        if self._lines:
             with open(self.filename, "r+b") as file:
                 file.truncate(min(state["bytes"], os.path.getsize(self.filename)))
 
@@ -213,6 +217,5 @@ class StopOnInterrupt(Callback):
 
     def _stop(self, signum: int, frame: Any) -> None:
         self.interrupted = True
-        self.model.stop_training = True
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)

@@ -29,7 +29,7 @@ from tinycnn.saving import npz
 from tinycnn.training.callbacks import Callback
 from tinycnn.training.history import History
 
-NAME, PREVIOUS = "checkpoint.npz", "checkpoint.previous.npz"
+NAME, PREVIOUS, NEW = "checkpoint.npz", "checkpoint.previous.npz", "checkpoint.new.npz"
 SECONDS_BETWEEN = 60.0
 
 
@@ -87,10 +87,11 @@ class Checkpoint:
             "history": {"epoch": model.history.epoch, "history": model.history.history},
             "callbacks": [[type(c).__name__, s] for c, s in zip(callbacks, states, strict=True)],
         }
-        path = self.folder / NAME
-        if path.exists():
-            os.replace(path, self.folder / PREVIOUS)
-        npz.write(path, snapshots.take(model), (run, arrays))
+        # The new one is whole before the old one makes room: a full disk or a kill leaves at least one.
+        npz.write(self.folder / NEW, snapshots.take(model), (run, arrays))
+        if (self.folder / NAME).exists():
+            os.replace(self.folder / NAME, self.folder / PREVIOUS)
+        os.replace(self.folder / NEW, self.folder / NAME)
         self._saved_at = time.monotonic()
 
     def restore(self, model: Any, callbacks: Sequence[Callback]) -> Position | None:
@@ -101,19 +102,24 @@ class Checkpoint:
         ValueError
             When the folder is of another run, or neither of its checkpoints can be read.
         """
-        for left in self.folder.glob(f".{NAME}.*.tmp"):  # of a process that was killed while it wrote
+        for left in (
+            self.folder / NEW,
+            *self.folder.glob(f".{NEW}.*.tmp"),
+        ):  # of a process that was killed while it wrote
             left.unlink(missing_ok=True)
         found = self._read()
         if found is None:
             return None
         snapshot, (run, arrays) = found
+        rate = snapshot.training["optimizer"]["config"]["learning_rate"]  # a callback may have changed it
+        settings = self.settings["optimizer"]["config"]
+        if settings["learning_rate"] == rate:
+            settings["learning_rate"] = run["settings"]["optimizer"]["config"]["learning_rate"]
         _compare(f"{self.folder}", run["settings"], self.settings)
         kinds = [type(callback).__name__ for callback in callbacks]
         _compare(f"{self.folder}: callbacks", [name for name, _ in run["callbacks"]], kinds)
         snapshots.load(model, snapshot)
-        if snapshot.training is not None:  # a callback may have changed it
-            rate = snapshot.training["optimizer"]["config"]["learning_rate"]
-            model.optimizer.learning_rate = schedules.get("learning_rate", rate)
+        model.optimizer.learning_rate = schedules.get("learning_rate", rate)
         for callback, (_, state) in zip(callbacks, run["callbacks"], strict=True):
             if state:
                 callback.set_state(_unpacked(state, arrays))
@@ -121,8 +127,8 @@ class Checkpoint:
         model.history.epoch, model.history.history = run["history"]["epoch"], run["history"]["history"]
         return Position(**run["position"])
 
-    def _read(self) -> tuple[saving.Snapshot, npz.Extra] | None:
-        """Return the newest checkpoint that can be read."""
+    def _read(self) -> tuple[Any, npz.Extra] | None:
+        """Return the newest checkpoint that can be read; a file may hold anything, and raise any error."""
         errors: list[Exception] = []
         for name in (NAME, PREVIOUS):
             path = self.folder / name
@@ -130,15 +136,32 @@ class Checkpoint:
                 continue
             try:
                 found = saving.read(path), npz.read_extra(path)
-            except (ValueError, OSError, KeyError, TypeError) as error:
+                _check(*found)
+            except Exception as error:
                 errors.append(error)
                 continue
             if errors:
-                notice(f"{errors[0]}; going on from the one before")
+                notice(f"{self.folder / NAME}: {errors[0]}; going on from the one before")
+                (self.folder / NAME).unlink()  # or it would take the place of the good one at the next save
             return found
         if errors:
             raise ValueError(f"{self.folder}: expected a checkpoint, received: {errors[0]}") from errors[0]
         return None
+
+
+def _check(snapshot: saving.Snapshot, extra: npz.Extra) -> None:
+    """Raise when a file is no checkpoint."""
+    run, arrays = extra
+    Position(**run["position"])
+    _ = (
+        run["settings"]["optimizer"]["config"]["learning_rate"],
+        run["history"]["epoch"],
+        run["history"]["history"],
+    )
+    for _, state in run["callbacks"]:
+        _unpacked(state, arrays)
+    if snapshot.training is None:
+        raise ValueError("expected a compiled model, received one that is not")
 
 
 def digest(arrays: Iterable[np.ndarray]) -> str:

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from tinycnn import snapshots
 from tinycnn.losses import Loss
 from tinycnn.metrics import Metric
+from tinycnn.saving.snapshot import check
 from tinycnn.training import progress
 from tinycnn.training.batches import batches, epoch_order, split
 from tinycnn.training.callbacks import Callback
@@ -103,8 +106,11 @@ def fit(
         last = model.epochs_trained + settings.epochs
         listener.params = {"epochs": last, "samples": len(x), "batch_size": settings.batch_size}
     run = Run(model, (x, y), settings, listeners, Position(model.epochs_trained))
+    begun: list[Callback] = []
     try:
-        _notify(listeners, "on_train_begin")
+        for listener in listeners:
+            listener.on_train_begin()
+            begun.append(listener)
         if checkpoint is not None:
             run.position = checkpoint.restore(model, callbacks) or run.position
             run.save = lambda: checkpoint.save(model, run.position, callbacks)
@@ -117,7 +123,9 @@ def fit(
             if not run.train_epoch(validation_data):
                 break
     finally:
-        _notify(listeners, "on_train_end")
+        with ExitStack() as stack:  # each of them, also after one that failed
+            for listener in reversed(begun):
+                stack.callback(listener.on_train_end)
     return model.history
 
 
@@ -139,6 +147,7 @@ class Run:
         if not self.position.batches:
             _notify(self.listeners, "on_epoch_begin", epoch)
         if not self._train_batches(epoch):
+            self.position.ended = model.stop_training
             self.save()
             return False
         _notify(self.listeners, "on_evaluate_begin")
@@ -150,10 +159,13 @@ class Run:
         model.history.record(epoch, logs)
         _notify(self.listeners, "on_epoch_end", epoch, logs)
         _notify(self.listeners, "on_evaluate_end")
-        ended = model.stop_training and not any(getattr(x, "interrupted", False) for x in self.listeners)
-        self.position = Position(self.position.first_epoch, ended=ended)
+        self.position = Position(self.position.first_epoch, ended=model.stop_training)
         self.save()
-        return not model.stop_training
+        return not self._stops()
+
+    def _stops(self) -> bool:
+        """Return whether a callback wants to end the run, or to interrupt it."""
+        return self.model.stop_training or any(listener.interrupted for listener in self.listeners)
 
     def _train_batches(self, epoch: int) -> bool:
         """Train on every batch that is left; return False when a callback stopped it half-way."""
@@ -173,7 +185,7 @@ class Run:
             )
             logs = {**means.result(), "samples": means.samples}
             _notify(self.listeners, "on_batch_end", position.batches - 1, logs)
-            if model.stop_training and means.samples < len(x):
+            if self._stops() and means.samples < len(x):
                 return False
             if self.due():
                 self.save()
@@ -192,10 +204,19 @@ def _checkpoint(model: Trainable, settings: Settings, data: Iterable[np.ndarray]
         "batch_size": settings.batch_size,
         "validation_split": settings.validation_split,
         "shuffle": settings.shuffle,
-        "augment": repr(settings.augment),
+        "augment": _described(settings.augment),
         "SHA-256 of the data": digest(data),
     }
+    check(snapshots.take(model))  # what could not be read again is refused now
     return Checkpoint(settings.checkpoint, same)
+
+
+def _described(augment: Augment | None) -> str:
+    """Return the same text for the same augmentation in another process, as far as it tells."""
+    if augment is None or hasattr(augment, "get_config"):
+        return repr(augment)
+    named = augment if hasattr(augment, "__qualname__") else type(augment)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def evaluate(model: Trainable, data: Data, batch_size: int) -> dict[str, float]:

@@ -176,7 +176,15 @@ class ModelCheckpoint(Monitor):
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Save, if this one is to be saved."""
         if not self.save_best_only or self.improved(epoch, logs):
-            self.model.save(self.filepath.format(epoch=epoch + 1, **logs), self.include_optimizer)
+            self.model.save(self._path(epoch, logs), self.include_optimizer)
+
+    def _path(self, epoch: int, logs: dict[str, float]) -> str:
+        figures = {"epoch": epoch + 1, **logs}
+        try:
+            return self.filepath.format(**figures)
+        except (KeyError, IndexError) as error:
+            expected = ", ".join(figures)
+            raise ValueError(f"filepath: expected figures among {expected}, received {error}") from None
 
 
 class ReduceLROnPlateau(Monitor):

@@ -77,7 +77,7 @@ def find_learning_rate(
     high = checks.real("high", high, low)
     if low == high:
         raise ValueError(f"high: expected a rate above low, {low}, received {high}")
-    steps = checks.whole("steps", steps, 10)
+    steps, batch_size = checks.whole("steps", steps, 10), checks.whole("batch_size", batch_size, 1)
     model.evaluate(x[:1], y[:1])  # its own errors for what does not fit; builds the model
     before, rate = snapshots.take(model), model.optimizer.learning_rate
     rates = np.geomspace(low, high, steps)
