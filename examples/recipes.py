@@ -71,24 +71,17 @@ RECIPES = {
         augmentation={"rotation": 10, "shift": 1.5, "zoom": (0.9, 1.1), "shear": 0.15},
         calm_epochs=0.5,
     ),
-    # As few errors as it takes: strong augmentation, many epochs, a long average.
+    # Few errors: more of the same, for longer. (Elastic bending and erasing made more errors, not fewer.)
     "best": Recipe(
-        epochs=40,
+        epochs=15,
         learning_rate=0.002,
-        warmup=0.08,
+        warmup=0.15,
+        beta_2=0.99,
         weight_decay=0.05,
         dropout=(0.15, 0.15, 0.4),
-        average=0.999,
-        augmentation={
-            "rotation": 15,
-            "shift": 2.5,
-            "zoom": (0.88, 1.12),
-            "shear": 0.2,
-            "elastic": 0.5,
-            "erasing": 0.3,
-            "erasing_area": (0.02, 0.12),
-        },
-        calm_epochs=6,
+        average=0.998,
+        augmentation={"rotation": 12, "shift": 2, "zoom": (0.88, 1.12), "shear": 0.2},
+        calm_epochs=2,
         calm_strength=0.3,
     ),
 }

@@ -219,7 +219,7 @@ class Sequential(Network):
             Makes variants of the images of each batch, such as `tinycnn.datasets.Augmentation`.
         checkpoint : path, optional
             A folder in which the state of the run is kept, after each epoch and each minute. The same call
-            goes on from there, in a new process too, and ends with the same bits as if never stopped.
+            goes on from there, in a new process too (one at a time), and ends with the same bits.
 
         Returns
         -------
