@@ -16,7 +16,7 @@ from tinycnn.training.callbacks import (
 )
 from tinycnn.training.history import History
 from tinycnn.training.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
-from tinycnn.training.range_test import RangeTest, find_learning_rate
+from tinycnn.training.rate_search import RangeTest, find_learning_rate
 
 __all__ = [
     "CSVLogger",
