@@ -221,3 +221,38 @@ def test_recipe(tmp_path):
     for row in (ours, cold, torch):
         assert 0.5 < row["val accuracy"] < 1
     assert torch["times tinycnn"] == pytest.approx(torch["s"] / ours["s"])
+
+
+@pytest.mark.slow
+def test_accuracy(tmp_path):
+    """A line for each seed, the same ones when it goes on after a stop; the errors are those of the model."""
+    import accuracy
+
+    import tinycnn
+    from tinycnn.datasets import load_mnist, scale_images, write_idx
+
+    for name, (images, labels), count in zip(("train", "t10k"), load_mnist(), (300, 70), strict=True):
+        write_idx(tmp_path / f"{name}-images-idx3-ubyte", images[:count])
+        write_idx(tmp_path / f"{name}-labels-idx1-ubyte", labels[:count])
+    options = ["--recipe", "fast", "--epochs", "1", "--data", str(tmp_path), "--work", str(tmp_path / "work")]
+    for seeds in ("1", "2"):
+        accuracy.main([*options, "--seeds", seeds, "--out", str(tmp_path)])
+    lines = (tmp_path / "fast.csv").read_text().splitlines()
+    assert lines[0].split(",") == accuracy.COLUMNS
+    x, y = load_mnist(tmp_path)[1]
+    for seed, line in enumerate(lines[1:]):
+        row = dict(zip(accuracy.COLUMNS, line.split(","), strict=True))
+        model = tinycnn.load_model(tmp_path / "work" / f"fast-{seed}" / "model.h5")
+        wrong = model.predict(scale_images(x)).argmax(axis=1) != y
+        assert (model.seed, int(row["seed"])) == (seed, seed)
+        assert int(row["test_errors"]) == wrong.sum() == int(row["first_half"]) + int(row["second_half"])
+        assert 0 <= int(row["val_errors"]) <= 30
+    assert len(lines) == 3
+
+
+def test_accuracy_summary():
+    """By hand: 1 % and 3 % of errors in 200 images."""
+    import accuracy
+
+    assert accuracy.summary([2, 6], 200) == "2 seeds: mean 98.000 %, sd 1.414, least 97.00, most 99.00"
+    assert accuracy.summary([2], 200).startswith("1 seeds: mean 99.000 %, sd 0.000")
