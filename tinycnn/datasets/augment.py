@@ -19,19 +19,17 @@ from tinycnn import checks, config, kernels, schedules
 from tinycnn.randomness import philox_key
 from tinycnn.schedules import Schedule
 
-# The random numbers of a sample, in the order of its stream: for where its pixels come from, and for the
-# rectangle that is erased. Those of its noise follow, from FIRST_NOISE on.
-DRAWN = (
-    *("angle", "down", "right", "zoom", "shear", "flip", "elastic"),
-    *("erasing", "area", "ratio", "top", "left"),
-)
+# The random numbers of a sample, in the order of its stream. Those of its noise follow, from FIRST_NOISE on.
+FROM_WHERE = ("angle", "down", "right", "zoom", "shear", "flip", "elastic")
+WHAT_IS_ERASED = ("erasing", "area", "ratio", "top", "left")
+DRAWN = (*FROM_WHERE, *WHAT_IS_ERASED)
 FIRST_NOISE = BLOCK = 16  # numbers of 16 bits that the generator makes at once; a stream begins with a block
 FARTHEST = 1e6  # pixels: numbers stay finite
 NARROWEST, WIDEST = 0.3, 1 / 0.3  # sides of an erased rectangle: Zhong et al., table 1
 
 
 class Augmentation:
-    """Random variants of images. All ranges are symmetric and uniform; the defaults change nothing.
+    """Random variants of images, all of them drawn uniformly; the defaults change nothing.
 
     Rotation, shear, zoom, flip and shift are put together in one map, so that an image is sampled once
     (bilinear); what comes from outside of it is 0.
