@@ -102,10 +102,8 @@ class Checkpoint:
         ValueError
             When the folder is of another run, or neither of its checkpoints can be read.
         """
-        for left in (
-            self.folder / NEW,
-            *self.folder.glob(f".{NEW}.*.tmp"),
-        ):  # of a process that was killed while it wrote
+        # what a process left that was killed while it wrote
+        for left in (self.folder / NEW, *self.folder.glob(f".{NEW}.*.tmp")):
             left.unlink(missing_ok=True)
         found = self._read()
         if found is None:

@@ -178,11 +178,8 @@ class Run:
             if self.settings.augment is not None:
                 images = self.settings.augment(images, model.seed, epoch, samples, model.steps_trained)
             means.add(model.train_step(images, y[samples]), len(samples))
-            position.batches, position.sums, position.samples = (
-                position.batches + 1,
-                means.sums,
-                means.samples,
-            )
+            position.batches += 1
+            position.sums, position.samples = means.sums, means.samples
             logs = {**means.result(), "samples": means.samples}
             _notify(self.listeners, "on_batch_end", position.batches - 1, logs)
             if self._stops() and means.samples < len(x):
