@@ -25,8 +25,6 @@ from tinycnn.training.batches import epoch_order, split
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
-BATCH = 128
-
 
 class Training:
     """A network and all that goes on in a step."""
@@ -40,14 +38,14 @@ class Training:
         self.torch, self.recipe = torch, recipes.RECIPES[name]
         if self.recipe.augmentation.get("elastic") or self.recipe.augmentation.get("erasing"):
             raise SystemExit(f"--recipe: expected one without elastic and erasing, received {name}")
-        self.epochs = epochs or self.recipe.epochs
+        self.epochs, self.size = epochs or self.recipe.epochs, self.recipe.batch_size
         (x, y), _ = load_mnist()
         rows, kept = split(y, 5000 / len(y), 0)
         rows = rows if limit is None else generator(seed, "limit").permutation(rows)[:limit]
         self.x, self.y = self._tensors(x[rows], y[rows])
         self.x_kept, self.y_kept = self._tensors(x[kept], y[kept])
         self.model = TorchChannelsLast(recipes.network(self.recipe, seed), count).model
-        self.steps_per_epoch = math.ceil(len(rows) / BATCH)
+        self.steps_per_epoch = math.ceil(len(rows) / self.size)
         self.steps = self.epochs * self.steps_per_epoch
         self.rate = recipes.optimizer(self.recipe, self.steps).learning_rate
         augmentation = recipes.augmentation(self.recipe, self.steps, self.steps_per_epoch)
@@ -106,8 +104,8 @@ class Training:
         for epoch in range(self.epochs):
             order = self.torch.from_numpy(epoch_order(seed, epoch, len(self.x)))
             self.model.train()
-            for index in range(self.steps_per_epoch):
-                self.step(epoch * self.steps_per_epoch + index, order[index * BATCH : (index + 1) * BATCH])
+            for index, samples in enumerate(order.split(self.size)):
+                self.step(epoch * self.steps_per_epoch + index, samples)
             print(f"Epoch {epoch + 1}/{self.epochs}  val_accuracy {self.evaluate():.4f}", flush=True)
 
     def evaluate(self) -> float:
@@ -120,7 +118,7 @@ class Training:
                 torch._foreach_copy_(self.weights, self.averages)
             right = sum(
                 int((self.model(x).argmax(1) == y).sum())
-                for x, y in zip(self.x_kept.split(BATCH), self.y_kept.split(BATCH), strict=True)
+                for x, y in zip(self.x_kept.split(self.size), self.y_kept.split(self.size), strict=True)
             )
             torch._foreach_copy_(self.weights, kept)
         return right / len(self.y_kept)

@@ -2,7 +2,7 @@
 
 ::
 
-    10 digits -> one recipe's augmentation, epoch by epoch -> augmented_digits.png
+    one image of each class -> one recipe's augmentation, epoch by epoch -> augmented_digits.png
 """
 
 import argparse
@@ -21,9 +21,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Draw augmented digits.")
     recipes = [name for name, recipe in RECIPES.items() if recipe.augmentation]
     parser.add_argument("--recipe", choices=recipes, default="best", help="(default: best)")
+    parser.add_argument("--data", type=Path, help="a folder with four IDX files (default: MNIST)")
     parser.add_argument("--out", type=Path, default=Path("augmented_digits.png"))
     options = parser.parse_args(arguments)
-    (x, y), _ = load_mnist()
+    (x, y), _ = load_mnist(options.data)
     first = [int(np.flatnonzero(y == digit)[0]) for digit in range(DIGITS)]
     images = scale_images(x[first])
     augment = Augmentation(**RECIPES[options.recipe].augmentation)

@@ -39,7 +39,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--recipe", choices=RECIPES, default="classic", help="how to train (default: classic)")
     add("--epochs", type=int, help="passes over the training images (default: the recipe's)")
-    add("--batch-size", type=int, default=128, help="images in one step (default: 128)")
+    add("--batch-size", type=int, help="images in one step (default: the recipe's)")
     add("--learning-rate", type=float, help="the largest, of Adam (default: the recipe's)")
     add("--seed", type=int, default=0, help="the same seed gives the same run (default: 0)")
     add("--data", type=Path, help="a folder with four IDX files (default: the MNIST of the package)")
@@ -102,10 +102,10 @@ def main(arguments: list[str] | None = None) -> None:
     if options.limit is not None:
         rows = generator(options.seed, "limit").permutation(rows)[: options.limit]
 
-    given = {"epochs": options.epochs, "learning_rate": options.learning_rate}
+    given = {name: getattr(options, name) for name in ("epochs", "learning_rate", "batch_size")}
     given = {name: value for name, value in given.items() if value is not None}
     recipe = dataclasses.replace(RECIPES[options.recipe], **given)
-    steps_per_epoch = math.ceil(len(rows) / options.batch_size)
+    steps_per_epoch = math.ceil(len(rows) / recipe.batch_size)
     steps = recipe.epochs * steps_per_epoch
     model = recipes.network(recipe, options.seed, options.algorithm)
     model.summary()
@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
     history = model.fit(
         x_train[rows],
         y_train[rows],
-        batch_size=options.batch_size,
+        batch_size=recipe.batch_size,
         epochs=recipe.epochs,
         validation_data=(x_train[kept], y_train[kept]),
         callbacks=[*recipes.callbacks(recipe), interrupt],
