@@ -5,12 +5,14 @@
     train_mnist.py --recipe fast --seed 0, 1, ... -> errors on the test set -> mean, sd, least, most
 
 Days of processor time need not be spent at once: each training has a checkpoint, and each result is a line in
-`RECIPE.csv`; the same command goes on after a stop. Seeds are those from 0 on, and none is left out.
+`RECIPE.csv`; the same command goes on after a stop, and one with other options is refused. Seeds are those
+from 0 on, and none is left out.
 """
 
 import argparse
 import csv
 import datetime
+import json
 import statistics
 import subprocess
 import sys
@@ -20,15 +22,30 @@ from pathlib import Path
 import numpy as np
 from arguments import whole
 
+from tinycnn.training.checkpoint import NAME as CHECKPOINT
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
-COLUMNS = ["seed", "val_errors", "test_errors", "first_half", "second_half", "seconds", "date", "commit"]
+COLUMNS = [
+    "seed",
+    "val_errors",
+    "test_errors",
+    "first_half",
+    "second_half",
+    "seconds",
+    "date",
+    "commit",
+    "options",
+]
 
 
-def train(recipe: str, seed: int, folder: Path, more: list[str]) -> float:
-    """Train with one seed, or go on with it; return the seconds that this took."""
+def train(recipe: str, seed: int, folder: Path, more: list[str]) -> str:
+    """Train with one seed, or go on with it; return the seconds that this took, "" where it was stopped."""
     program = str(Path(__file__).parents[1] / "examples" / "train_mnist.py")
-    begun = (folder / "run" / "settings.json").exists()
+    told = folder / "options.json"
+    begun = (folder / "run" / CHECKPOINT).exists()
+    if begun and json.loads(told.read_text(encoding="utf-8")) != more:
+        raise SystemExit(f"{folder} has a training with other options: give another --work")
     given = [
         "--recipe",
         recipe,
@@ -42,15 +59,16 @@ def train(recipe: str, seed: int, folder: Path, more: list[str]) -> float:
     ]
     arguments = ["--resume", str(folder / "run")] if begun else ["--checkpoint", str(folder / "run"), *given]
     folder.mkdir(parents=True, exist_ok=True)
+    told.write_text(json.dumps(more), encoding="utf-8")
     start = time.perf_counter()
     with open(folder / "log.txt", "a", encoding="utf-8") as log:
         done = subprocess.run([sys.executable, program, *arguments], stdout=log, stderr=log, check=False)
     if done.returncode or not (folder / "model.h5").exists():
         raise SystemExit(f"{folder / 'log.txt'}: the training of seed {seed} failed")
-    return time.perf_counter() - start
+    return "" if begun else f"{time.perf_counter() - start:.0f}"
 
 
-def result(seed: int, folder: Path, data: Path | None, seconds: float) -> dict[str, object]:
+def result(seed: int, folder: Path, data: Path | None) -> dict[str, object]:
     """Return the line of a trained model."""
     from evaluate_mnist import commit
     from train_mnist import VALIDATION_IMAGES
@@ -69,7 +87,6 @@ def result(seed: int, folder: Path, data: Path | None, seconds: float) -> dict[s
         "test_errors": int(wrong.sum()),
         "first_half": int(wrong[: len(y) // 2].sum()),
         "second_half": int(wrong[len(y) // 2 :].sum()),
-        "seconds": round(seconds),
         "date": f"{datetime.date.today()}",
         "commit": commit(),
     }
@@ -96,20 +113,25 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path("trainings"), help="for models and checkpoints")
     parser.add_argument("--out", type=Path, default=Path("."), help="the folder of RECIPE.csv (default: .)")
     options = parser.parse_args(arguments)
-    more = [
-        text
-        for name in ("data", "epochs", "limit")
-        if (value := getattr(options, name)) is not None
-        for text in (f"--{name}", str(value))
-    ]
+    if not options.out.is_dir():
+        parser.error(f"--out: the folder does not exist: {options.out}")
+    given = {name: getattr(options, name) for name in ("data", "epochs", "limit")}
+    given = {f"--{name}": value for name, value in given.items() if value is not None}
+    more = [text for name, value in given.items() for text in (name, str(value))]
+    told = " ".join(
+        f"{name} {getattr(value, 'name', value)}" for name, value in given.items()
+    )  # no whole path
     path = options.out / f"{options.recipe}.csv"
     rows: list[dict[str, object]] = []
     if path.exists():
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
+    if any(row["options"] != told for row in rows):
+        raise SystemExit(f"{path} has trainings with other options: give another --out")
     for seed in range(len(rows), options.seeds):
         folder = options.work / f"{options.recipe}-{seed}"
-        rows.append(result(seed, folder, options.data, train(options.recipe, seed, folder, more)))
+        seconds = train(options.recipe, seed, folder, more)
+        rows.append({**result(seed, folder, options.data), "seconds": seconds, "options": told})
         with open(path, "a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS)
             if seed == 0:

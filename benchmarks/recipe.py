@@ -81,7 +81,8 @@ def measure(options, shared: list[str], folder: Path) -> Table:
     """Return the table, its processes run in turn; the first of ours compiles."""
     ours = [sys.executable, str(HERE.parent / "examples" / "train_mnist.py"), *shared, "--verbose", "2"]
     theirs = [sys.executable, str(HERE / "recipe_torch.py"), *shared, "--threads", str(options.threads)]
-    environment = {"NUMBA_NUM_THREADS": str(options.threads), "NUMBA_CACHE_DIR": str(folder / "cache")}
+    names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    environment = {**dict.fromkeys(names, str(options.threads)), "NUMBA_CACHE_DIR": str(folder / "cache")}
     cold = [run(ours, folder, environment)]
     warm: list[tuple[float, float]] = []
     torch: list[tuple[float, float]] = []

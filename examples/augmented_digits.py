@@ -6,6 +6,7 @@
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from recipes import RECIPES
 from tinycnn.datasets import Augmentation, load_mnist, scale_images
 from tinycnn.inspection.plots import plot_images
 
-DIGITS, EPOCHS = 10, 12
+EPOCHS = 12
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -25,7 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("augmented_digits.png"))
     options = parser.parse_args(arguments)
     (x, y), _ = load_mnist(options.data)
-    first = [int(np.flatnonzero(y == digit)[0]) for digit in range(DIGITS)]
+    first = np.unique(y, return_index=True)[1]
     images = scale_images(x[first])
     augment = Augmentation(**RECIPES[options.recipe].augmentation)
     variants = [images, *(augment(images, seed=0, epoch=epoch, samples=first) for epoch in range(EPOCHS))]
@@ -37,4 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")

@@ -100,10 +100,12 @@ def network(recipe: Recipe, seed: int, algorithm: str = "auto") -> tinycnn.Seque
 
 def optimizer(recipe: Recipe, steps: int) -> Optimizer:
     """Return the optimizer for a training of so many steps."""
-    if recipe.warmup is None:
-        return Adam(recipe.learning_rate, beta_2=recipe.beta_2)
-    rise = int(recipe.warmup * steps)
-    rate = CosineDecay(0.0, max(steps - rise, 1), 0.0, recipe.learning_rate, rise)
+    rate: float | CosineDecay = recipe.learning_rate
+    if recipe.warmup is not None:
+        rise = int(recipe.warmup * steps)
+        rate = CosineDecay(0.0, max(steps - rise, 1), 0.0, recipe.learning_rate, rise)
+    if not recipe.weight_decay:
+        return Adam(rate, beta_2=recipe.beta_2)
     return AdamW(rate, {"*/kernel": recipe.weight_decay}, beta_2=recipe.beta_2)
 
 

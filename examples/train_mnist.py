@@ -28,9 +28,11 @@ from tinycnn.randomness import generator
 from tinycnn.saving import FORMATS
 from tinycnn.training import History, StopOnInterrupt
 from tinycnn.training.batches import split
+from tinycnn.training.checkpoint import NAME as CHECKPOINT
 
 VALIDATION_IMAGES, VALIDATION_SEED = 5_000, 0
 SETTINGS = "settings.json"  # in the folder of a checkpoint: the options it was begun with
+INTERRUPTED = 130  # the status of a program that Ctrl-C ended
 PATHS = ("data", "out", "checkpoint")
 
 
@@ -55,8 +57,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     if options.resume is not None:
-        others = [name for name, value in vars(options).items() if value != parser.get_default(name)]
-        if others != ["resume"]:
+        # a second parsing, into a namespace in which an option that is not given stays None
+        unset = argparse.Namespace(**dict.fromkeys(vars(options)))
+        given = vars(parser.parse_args(arguments, unset)).items()
+        if {name for name, value in given if value is not None} != {"resume"}:
             parser.error("--resume: expected no other options, since they stay as they were")
         options = resumed(parser, options.resume)
     check(parser, options)
@@ -87,7 +91,7 @@ def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         if value is not None and value < least:
             parser.error(f"{name}: expected a whole number >= {least}, received {value}")
     if options.checkpoint is not None and options.resume is None:
-        if (options.checkpoint / SETTINGS).exists():
+        if (options.checkpoint / CHECKPOINT).exists():
             parser.error(f"--checkpoint: {options.checkpoint} has a training; --resume goes on with it")
         if not options.checkpoint.absolute().parent.is_dir():
             parser.error(f"--checkpoint: the folder does not exist: {options.checkpoint.absolute().parent}")
@@ -133,7 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"Wrote {options.out} and {options.out.with_suffix('.csv')}.")
     draw(history, options.out.with_suffix(".png"))
     if interrupt.interrupted:
-        return  # the test set is looked at once, at the end
+        sys.exit(INTERRUPTED)  # the test set is looked at once, at the end
     loss, accuracy = model.evaluate(scale_images(x_test), y_test)
     errors = round((1 - accuracy) * len(x_test))
     print(f"Test accuracy {accuracy:.2%} ({errors} errors in {len(x_test)} images), loss {loss:.4f}.")

@@ -98,6 +98,7 @@ def test_train_mnist_writes_the_model_it_tested(trained, small_set):
         (["--algorithm", "fft"], "invalid choice: 'fft'"),
         (["--recipe", "slow"], "invalid choice: 'slow'"),
         (["--resume", "nowhere"], "--resume: expected a folder that --checkpoint made, received nowhere"),
+        (["--resume", "nowhere", "--recipe", "classic"], "--resume: expected no other options"),
         (["--resume", "nowhere", "--epochs", "3"], "--resume: expected no other options"),
         (["--checkpoint", "nowhere/run"], "--checkpoint: the folder does not exist"),
     ],
@@ -131,7 +132,7 @@ def test_train_mnist_keeps_the_model_at_ctrl_c(tmp_path, small_set):
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         printed, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (0, "")
+    assert (process.returncode, errors) == (130, "")  # what a shell says of Ctrl-C
     assert "the model so far is kept" in printed
     model = tinycnn.load_model(tmp_path / "mnist_cnn.h5")
     assert model.steps_trained == model.optimizer.iterations > 0
@@ -152,13 +153,54 @@ def test_train_mnist_goes_on_after_a_stop(tmp_path, small_set):
     assert "--resume run goes on from here" in printed
     (tmp_path / "elsewhere").mkdir()
     done = run("train_mnist.py", "--resume", "../run", folder=tmp_path / "elsewhere")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert done.stderr.startswith("tinycnn: ../run: going on from its checkpoint (")
     assert "Epoch 6/6" in done.stdout
     model, whole = (tinycnn.load_model(tmp_path / name) for name in ("mnist_cnn.h5", "whole.npz"))
     np.testing.assert_array_equal(model.parameters, whole.parameters)
     done = run("train_mnist.py", "--checkpoint", "run", folder=tmp_path)
     assert done.returncode != 0
     assert "run has a training; --resume goes on with it" in done.stderr
+
+
+def test_a_refused_checkpoint_leaves_the_folder_free(tmp_path, small_set):
+    """The corrected command works, where the first one found nothing to train on."""
+    arguments = ["--data", str(small_set), "--epochs", "1", "--checkpoint", "run", "--verbose", "0"]
+    done = run("train_mnist.py", *arguments, "--learning-rate", "-1", folder=tmp_path)
+    assert done.returncode != 0
+    (tmp_path / "run").mkdir(exist_ok=True)
+    (tmp_path / "run" / "settings.json").write_text("{}")  # of one that ended before its first checkpoint
+    assert run("train_mnist.py", *arguments, folder=tmp_path).returncode == 0
+    assert run("train_mnist.py", "--resume", "run", folder=tmp_path).returncode == 0
+
+
+def test_the_picture_of_errors_has_an_end(monkeypatch, tmp_path):
+    """A bad model has thousands; a good one after it leaves no picture of the bad one's."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import evaluate_mnist
+
+    drawn = []
+    monkeypatch.setattr(
+        evaluate_mnist, "plot_images", lambda images, path, *_, **__: drawn.append(len(images))
+    )
+    outputs = np.eye(10)[np.zeros(1000, int)]
+    (tmp_path / "errors.png").write_bytes(b"")
+    evaluate_mnist.write_errors(np.zeros((1000, 2, 2, 1)), np.ones(1000, int), outputs, tmp_path)
+    assert drawn == [evaluate_mnist.MOST_DRAWN]
+    assert len((tmp_path / "errors.csv").read_text().splitlines()) == 1001
+    evaluate_mnist.write_errors(np.zeros((1000, 2, 2, 1)), np.zeros(1000, int), outputs, tmp_path)
+    assert not (tmp_path / "errors.png").exists()
+
+
+def test_plain_adam_without_decay(monkeypatch):
+    """And AdamW where a recipe has a decay, also with a constant rate."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import recipes
+
+    assert repr(recipes.optimizer(recipes.RECIPES["classic"], 100)) == "Adam()"
+    decayed = recipes.optimizer(recipes.Recipe(epochs=1, learning_rate=0.002, weight_decay=0.05), 100)
+    assert (type(decayed).__name__, decayed.rate) == ("AdamW", 0.002)
+    assert decayed.weight_decay == {"*/kernel": 0.05}
 
 
 def test_evaluate_mnist(trained, small_set, tmp_path):
@@ -260,6 +302,18 @@ def test_layer_by_layer(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     for layer in tinycnn.mnist_cnn(seed=0):
         assert done.stdout.count(f"\n{layer.name} ") == 2
+
+
+def test_augmented_digits_refuses_what_it_cannot_write(tmp_path):
+    """With a sentence."""
+    for out, message in (
+        ("no/a.png", "the folder to write into does not exist"),
+        ("a", "expected a suffix such as .png"),
+    ):
+        done = run("augmented_digits.py", "--out", out, folder=tmp_path)
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("recipe", ["fast", "best"])

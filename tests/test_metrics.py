@@ -14,6 +14,13 @@ def test_accuracy(y_true):
     assert metrics.accuracy(np.array(y_true), Y_PRED) == 0.5
 
 
+def test_accuracy_of_one_output():
+    """As Keras: above one half is class 1."""
+    y_pred = np.array([[0.2], [0.7], [0.5], [0.9]])
+    assert metrics.accuracy(np.array([0, 1, 1, 0]), y_pred) == 0.5
+    assert metrics.accuracy(np.array([[0], [1], [0], [1]]), y_pred) == 1
+
+
 def test_square_one_hot_labels_are_not_class_numbers():
     """As many images as classes, the case in which the two could be confused."""
     assert metrics.accuracy(np.eye(3), np.eye(3)) == 1
@@ -24,6 +31,13 @@ def test_errors():
     """Labels of another length, and unknown names."""
     with pytest.raises(ValueError, match=r"y_true: expected shape \(4, 1\), received \(3, 1\)"):
         metrics.accuracy(np.array([1, 2, 0]), Y_PRED)
+    for function in (metrics.accuracy, metrics.confusion_matrix, metrics.top_k_categorical_accuracy):
+        with pytest.raises(
+            ValueError, match=r"y_pred: expected outputs of shape \(N, classes\), N at least 1"
+        ):
+            function(np.zeros(0, int), np.zeros((0, 3)))
+    with pytest.raises(ValueError, match=r"y_pred: expected outputs of shape .*, received \(4,\)"):
+        metrics.confusion_matrix(np.array([1, 0, 1, 0]), np.array([1, 0, 1, 0]))
     with pytest.raises(ValueError, match=r"metric: expected one of 'accuracy', 'top_k.*received 'auc'"):
         metrics.get("auc")
     assert metrics.get("acc") is metrics.accuracy

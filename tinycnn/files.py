@@ -30,21 +30,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises
     ------
-    FileNotFoundError
-        When the folder of `path` does not exist.
-    IsADirectoryError
-        When `path` is a folder.
-    PermissionError
-        When `path` is a file that may not be written, as `open` would.
+    FileNotFoundError, IsADirectoryError, PermissionError
+        See `writable`.
     """
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise IsADirectoryError(f"expected the path of a file to write, received a folder: {path}")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"the folder to write into does not exist: {target.parent}")
+    target = writable(path)
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
-    if mode is not None and not os.access(target, os.W_OK):
-        raise PermissionError(f"expected a file that may be written, received a protected one: {path}")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else mode))
     try:
@@ -58,6 +48,28 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     if os.name == "posix":
         with contextlib.suppress(OSError):  # not every file system can
             _fsync(target.parent)  # the new name itself reaches the disk
+
+
+def writable(path: str | os.PathLike[str]) -> Path:
+    """Return the file that `path` stands for, once it is known that it could be written.
+
+    Raises
+    ------
+    FileNotFoundError
+        When its folder does not exist.
+    IsADirectoryError
+        When `path` is a folder.
+    PermissionError
+        When `path` is a file that may not be written, as `open` would.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(f"expected the path of a file to write, received a folder: {path}")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"the folder to write into does not exist: {target.parent}")
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(f"expected a file that may be written, received a protected one: {path}")
+    return target
 
 
 def _fsync(path: Path) -> None:

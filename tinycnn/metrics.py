@@ -22,6 +22,7 @@ def class_numbers(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
     ----------
     y_true : ndarray of shape (N,) or (N, 1), class numbers, or (N, classes), one-hot
     y_pred : ndarray of shape (N, classes)
+        An output for each class, at least one image.
 
     Raises
     ------
@@ -29,6 +30,9 @@ def class_numbers(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         When the shapes do not belong together.
     """
     y_true = np.asarray(y_true)
+    if not isinstance(y_pred, np.ndarray) or y_pred.ndim != 2 or not len(y_pred):
+        received = getattr(y_pred, "shape", type(y_pred).__name__)
+        raise ValueError(f"y_pred: expected outputs of shape (N, classes), N at least 1, received {received}")
     if y_true.shape == y_pred.shape:
         y_true = y_true.argmax(axis=-1)
     checks.shape("y_true", y_true.reshape(len(y_true), -1).shape, (len(y_pred), 1))
@@ -36,8 +40,14 @@ def class_numbers(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
 
 
 def accuracy(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    """Return the share of images whose largest output is the right class; see `class_numbers`."""
-    return float(np.mean(y_pred.argmax(axis=-1) == class_numbers(y_true, y_pred)))
+    """Return the share of images whose largest output is the right class; see `class_numbers`.
+
+    A single output (N, 1) stands for two classes, as in Keras: above 0.5 it is class 1.
+    """
+    if y_pred.shape[1:] == (1,) and len(y_pred):
+        return float(np.mean((y_pred[:, 0] > 0.5) == np.asarray(y_true).reshape(len(y_pred))))
+    labels = class_numbers(y_true, y_pred)
+    return float(np.mean(y_pred.argmax(axis=-1) == labels))
 
 
 def top_k_categorical_accuracy(y_true: np.ndarray, y_pred: np.ndarray, k: int = 5) -> float:

@@ -248,6 +248,12 @@ def test_accuracy(tmp_path):
         assert int(row["test_errors"]) == wrong.sum() == int(row["first_half"]) + int(row["second_half"])
         assert 0 <= int(row["val_errors"]) <= 30
     assert len(lines) == 3
+    assert row["options"] == f"--data {tmp_path.name} --epochs 1"
+    with pytest.raises(SystemExit, match=r"fast\.csv has trainings with other options: give another --out"):
+        accuracy.main([*options, "--epochs", "2", "--out", str(tmp_path)])
+    (tmp_path / "fast.csv").unlink()
+    with pytest.raises(SystemExit, match="fast-0 has a training with other options: give another --work"):
+        accuracy.main([*options, "--epochs", "2", "--out", str(tmp_path)])
 
 
 def test_accuracy_summary():

@@ -305,6 +305,75 @@ def test_a_name_of_a_figure_that_is_not_there(tmp_path):
         fit(ModelCheckpoint(tmp_path / "{val_loss}.npz"))
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_best_weights_stay_beside_an_average(first):
+    """Whatever the order of the two callbacks."""
+    script = Script(val_loss=[3.0, 1.0, 2.0, 2.5])
+    recorder, stopping = Recorder(), EarlyStopping("val_loss", patience=9)
+    two = [WeightAverage(0.7), stopping]
+    model = fit(script, two[first], two[1 - first], recorder)
+    assert stopping.best_epoch == 1
+    for weight, best in zip(model.get_weights(), recorder.weights[1], strict=True):
+        np.testing.assert_array_equal(weight, best)
+
+
+@pytest.mark.parametrize(
+    "callback", [ReduceLROnPlateau("loss"), LearningRateScheduler(lambda epoch, rate: rate)]
+)
+def test_a_schedule_is_refused_before_the_first_step(callback):
+    """Not at the first plateau, hours later."""
+    model = network(SGD(OneCycle(0.1, 20)))
+    with pytest.raises(ValueError, match="learning_rate: expected a number, to be changed by callbacks"):
+        model.fit(X, Y, callbacks=[callback], verbose=0)
+    assert model.steps_trained == 0
+
+
+@pytest.mark.parametrize(
+    ("callback", "message"),
+    [
+        (lambda folder: ModelCheckpoint(folder / "m.keras"), "path: expected a file name ending in .h5"),
+        (lambda folder: ModelCheckpoint(folder / "no" / "m.h5"), "the folder to write into does not exist"),
+        (lambda folder: CSVLogger(folder / "no" / "x.csv"), "the folder to write into does not exist"),
+    ],
+)
+def test_a_path_is_refused_before_the_first_step(tmp_path, callback, message):
+    """Not after an epoch."""
+    model = network()
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        model.fit(X, Y, callbacks=[callback(tmp_path)], verbose=0)
+    assert model.steps_trained == 0
+
+
+def test_a_folder_may_have_a_figure_in_its_name(tmp_path):
+    """It is not known before the epoch."""
+    (tmp_path / "1").mkdir()
+    model = fit(ModelCheckpoint(tmp_path / "{epoch}" / "m.npz"), epochs=1)
+    same(load_model(tmp_path / "1" / "m.npz"), model)
+
+
+def test_the_hint_of_a_missing_figure():
+    """Asks for validation data only when there are none."""
+    with pytest.raises(ValueError, match=r"received 'val_acc'$"):
+        fit(EarlyStopping("val_acc"), validation_split=0.2)
+    with pytest.raises(ValueError, match=r"received 'val_loss'; is there validation data\?$"):
+        fit(EarlyStopping())
+
+
+def test_the_strength_of_augmentation_begins_with_the_optimizer():
+    """As a schedule of the rate does, when a trained model is compiled again."""
+    steps = []
+
+    def augment(images, seed, epoch, samples, step):
+        steps.append(step)
+        return images
+
+    model = fit(epochs=2)
+    model.compile(SGD(0.1), "sparse_categorical_crossentropy")
+    model.fit(X, Y, batch_size=16, augment=augment, verbose=0)
+    assert steps == [0, 1, 2, 3]
+    assert model.steps_trained == 12
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -20,6 +20,7 @@ from tinycnn.training import (
     CSVLogger,
     EarlyStopping,
     LearningRateScheduler,
+    ModelCheckpoint,
     ReduceLROnPlateau,
     StopOnInterrupt,
     WeightAverage,
@@ -44,9 +45,9 @@ class Stop(Callback):
             self.interrupted = True
 
 
-def run(folder, stop=None, epochs=5, optimizer=AdamW, changed=None, **arguments):
+def run(folder, stop=None, epochs=5, optimizer=AdamW, metrics=("accuracy",), **arguments):
     """Train with all that keeps a state."""
-    model = network(optimizer(CosineDecay(0.05, 20) if optimizer is AdamW else 0.05))
+    model = network(optimizer(CosineDecay(0.05, 20) if optimizer is AdamW else 0.05), metrics=metrics)
     callbacks = [
         WeightAverage(0.8),
         EarlyStopping("val_loss", patience=4),
@@ -163,7 +164,9 @@ def test_two_damaged_checkpoints_are_an_error(tmp_path):
     ("arguments", "message"),
     [
         ({"batch_size": 12}, "run: batch_size: expected 11, as in its checkpoint, received 12"),
-        ({"augment": None}, "run: augment: expected 'Augmentation.* received 'None'"),
+        ({"augment": None}, "run: augment: expected {'name': 'tinycnn.datasets.augment.Augm.* received None"),
+        ({"augment": Augmentation(shift=1)}, "augment: config: rotation: expected 20.0, .* received 0.0"),
+        ({"metrics": ["top_k_categorical_accuracy"]}, r"run: metrics\[0\]: expected 'accuracy'"),
         ({"shuffle": False}, "run: shuffle: expected True"),
         ({"optimizer": SGD}, "run: optimizer"),
         ({"callbacks": []}, "run: callbacks: expected .*'WeightAverage'.* received "),
@@ -175,6 +178,106 @@ def test_another_run_is_refused(tmp_path, arguments, message):
     run(tmp_path / "run", epochs=1)
     with pytest.raises(ValueError, match=message):
         run(tmp_path / "run", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("saved", "now", "message"),
+    [
+        (EarlyStopping("val_accuracy"), EarlyStopping("val_loss"), "monitor: expected 'val_accuracy'"),
+        (
+            WeightAverage(0.9),
+            WeightAverage(0.5),
+            "momentum: expected 0.9, as in its checkpoint, received 0.5",
+        ),
+        (ReduceLROnPlateau(factor=0.1), ReduceLROnPlateau(factor=0.5), "factor: expected 0.1"),
+    ],
+)
+def test_other_settings_of_a_callback_are_refused(tmp_path, saved, now, message):
+    """It would compare with figures of another kind."""
+    arguments = {"validation_split": 0.2, "verbose": 0, "checkpoint": tmp_path / "run"}
+    network(SGD(0.1)).fit(X, Y, callbacks=[saved], **arguments)
+    with pytest.raises(ValueError, match=r"run: callbacks\[0\]: config: " + message):
+        network(SGD(0.1)).fit(X, Y, callbacks=[now], epochs=2, **arguments)
+
+
+def test_where_models_are_kept_may_change(tmp_path):
+    """A folder may be elsewhere the next time."""
+    for name in ("a.npz", "b.npz"):
+        model = network()
+        keep = ModelCheckpoint(tmp_path / name)
+        model.fit(
+            X, Y, epochs=1 + (name == "b.npz"), callbacks=[keep], checkpoint=tmp_path / "run", verbose=0
+        )
+    same(load_model(tmp_path / "b.npz"), model)
+
+
+@pytest.mark.parametrize("rate_changes", [True, False])
+def test_the_same_model_goes_back_to_its_last_checkpoint(tmp_path, monkeypatch, rate_changes):
+    """As in a notebook, where the model of the stopped call is at hand; the first checkpoint is the start."""
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 60.0)
+
+    def arguments(folder, stop):
+        callbacks = [DECAY, stop] if rate_changes else [stop]
+        return {"epochs": 3, "batch_size": 16, "callbacks": callbacks, "checkpoint": folder, "verbose": 0}
+
+    whole, model = network(SGD(0.1)), network(SGD(0.1))
+    whole.fit(X, Y, **arguments(tmp_path / "whole", Stop()))
+    for step in (2, 7):
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(X, Y, **arguments(tmp_path / "run", Stop(step)))
+    model.fit(X, Y, **arguments(tmp_path / "run", Stop()))
+    same(model, whole)
+    assert model.steps_trained == whole.steps_trained == 12
+
+
+def test_it_says_that_it_goes_on(tmp_path, capsys):
+    """So that nobody wonders why a call trains nothing."""
+    run(tmp_path / "run", epochs=1)
+    assert capsys.readouterr().err == ""
+    run(tmp_path / "run", epochs=1)
+    assert "run: going on from its checkpoint (1 epochs, 0 batches)" in capsys.readouterr().err
+
+
+def test_an_appended_log_has_each_epoch_once(tmp_path):
+    """Stopped before its first line was written, and killed after."""
+    (tmp_path / "log.csv").write_text("epoch,loss,accuracy\n1,9,0\n")
+
+    class Die(Callback):
+        def on_evaluate_end(self):
+            raise KeyboardInterrupt
+
+    arguments = {"batch_size": 16, "epochs": 2, "checkpoint": tmp_path / "run", "verbose": 0}
+    with pytest.raises(KeyboardInterrupt):
+        network().fit(X, Y, callbacks=[CSVLogger(tmp_path / "log.csv", append=True), Die()], **arguments)
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 3
+    Die.on_evaluate_end = Callback.on_evaluate_end
+    network().fit(X, Y, callbacks=[CSVLogger(tmp_path / "log.csv", append=True), Die()], **arguments)
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["epoch", "1", "1", "2"]
+
+
+class Mine:
+    """An augmentation of a user, who did not think of `__repr__`."""
+
+    def __init__(self, share):
+        self.share = share
+
+    def __call__(self, images, seed, epoch, samples, step):
+        return images * np.float32(self.share)
+
+    def get_config(self):
+        return {"share": self.share}
+
+
+def test_an_augmentation_of_ones_own(tmp_path):
+    """Is known by its settings."""
+    for epochs, share in ((1, 0.5), (2, 0.5), (3, 0.25)):
+        arguments = {"epochs": epochs, "augment": Mine(share), "checkpoint": tmp_path / "run", "verbose": 0}
+        if share == 0.25:
+            with pytest.raises(ValueError, match=r"augment: config: share: expected 0\.5, .* received 0\.25"):
+                network().fit(X, Y, **arguments)
+        else:
+            network().fit(X, Y, **arguments)
 
 
 def test_other_data_are_refused(tmp_path):

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 from training_cases import data, network
 
+from tinycnn import Sequential
+from tinycnn.datasets import load_mnist, scale_images
+from tinycnn.layers import Dense, Dropout, Flatten
 from tinycnn.optimizers import SGD, Adam
 from tinycnn.schedules import OneCycle
 from tinycnn.training import find_learning_rate
@@ -42,12 +45,38 @@ def test_what_it_finds():
     assert losses[found.suggestion] < losses[found.suggestion / 1000]
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_the_noise_before_the_fall_is_no_suggestion(seed):
+    """With dropout and small batches the first losses go up and down more than they fall later."""
+    (x, y), _ = load_mnist()
+    layers = [Flatten(), Dense(32, activation="relu"), Dropout(0.5), Dense(10, activation="softmax")]
+    model = Sequential(layers, seed=seed)
+    model.compile(SGD(0.1), "sparse_categorical_crossentropy")
+    found = find_learning_rate(model, scale_images(x[:2000]), y[:2000], batch_size=16)
+    assert 1e-2 < found.suggestion < 1
+
+
+def test_lists_are_taken():
+    """As `fit` takes them."""
+    lists = find_learning_rate(network(SGD(0.1)), list(X), Y.tolist(), 1e-4, 1e3, batch_size=50)
+    assert (
+        lists.suggestion == find_learning_rate(network(SGD(0.1)), X, Y, 1e-4, 1e3, batch_size=50).suggestion
+    )
+
+
+def test_a_loss_that_does_not_fall():
+    """Has no rate at which it falls fastest."""
+    assert np.isnan(find_learning_rate(network(SGD(0.1)), X, Y, 1e-12, 1e-11, steps=50).suggestion)
+
+
 def test_errors():
     """Name, expected, received; the model stays as it was after an explosion, too."""
     with pytest.raises(ValueError, match=r"high: expected a rate above low, 0.1, received 0.1"):
         find_learning_rate(network(), X, Y, 0.1, 0.1)
     with pytest.raises(ValueError, match="steps: expected a whole number >= 10, received 3"):
         find_learning_rate(network(), X, Y, steps=3)
+    with pytest.raises(ValueError, match="y: expected 300 labels, one for each image, received 299"):
+        find_learning_rate(network(), X, Y[:-1])
     model = network(SGD(0.1))
     before = model.get_weights()
     with (

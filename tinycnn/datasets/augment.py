@@ -54,7 +54,7 @@ class Augmentation:
     erasing : float
         Probability that a rectangle is set to 0 (Zhong et al., "Random erasing", arXiv 1708.04896).
     erasing_area : (float, float)
-        Its smallest and largest share of the image.
+        Its smallest and largest share of the image, before sides that are too long are cut.
     strength : float or Schedule
         By which the amplitudes of all of these but the flip are multiplied, the probability of the erasing
         among them, from 0 to 1. A schedule is asked at each step of the training.
@@ -92,6 +92,8 @@ class Augmentation:
         self.erasing = checks.real("erasing", erasing, 0, 1)
         self.erasing_area = _range("erasing_area", erasing_area, 0, 1)
         self.strength = schedules.get("strength", strength)
+        if not isinstance(self.strength, Schedule):
+            checks.real("strength", self.strength, 0, 1)
 
     def __call__(
         self, images: np.ndarray, seed: int, epoch: int, samples: np.ndarray | None = None, step: int = 0
@@ -185,10 +187,13 @@ class Augmentation:
 
 def _range(name: str, value: Sequence[float], least: float, most: float) -> tuple[float, float]:
     """Return (low, high), checked."""
-    items = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
-    if len(items) != 2 or items[0] > items[1]:
+    items = tuple(value) if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str) else ()
+    if len(items) != 2:
         raise ValueError(f"{name}: expected a pair (lowest, highest), received {value!r}")
-    return checks.real(name, items[0], least, most), checks.real(name, items[1], least, most)
+    low, high = (checks.real(name, item, least, most) for item in items)
+    if low > high:
+        raise ValueError(f"{name}: expected a pair (lowest, highest), received {value!r}")
+    return low, high
 
 
 def _gaussian(size: int, sigma: float) -> np.ndarray:

@@ -47,7 +47,7 @@ def plot_history(history: History, path: str | os.PathLike[str], title: str = ""
 
     epochs = [epoch + 1 for epoch in history.epoch]
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        axes.plot(epochs, history.history[name], "o-", color=TRAINING, label="training (with dropout)")
+        axes.plot(epochs, history.history[name], "o-", color=TRAINING, label="training")
         if f"val_{name}" in history.history:
             axes.plot(epochs, history.history[f"val_{name}"], "s-", color=VALIDATION, label="validation")
         axes.set_xlabel("epoch")
@@ -126,9 +126,9 @@ def plot_range_test(found: RangeTest, path: str | os.PathLike[str], title: str =
     axes = figure.subplots()
     axes.plot(found.rates, found.losses, color="#bbbbbb", linewidth=0.8, label="loss of a batch")
     axes.plot(found.rates, found.smooth, color=TRAINING, label="smoothed")
-    axes.axvline(
-        found.suggestion, color=VALIDATION, linestyle="--", label=f"suggestion {found.suggestion:.2g}"
-    )
+    if np.isfinite(found.suggestion):
+        label = f"suggestion {found.suggestion:.2g}"
+        axes.axvline(found.suggestion, color=VALIDATION, linestyle="--", label=label)
     axes.set_xscale("log")
     axes.set_ylim(0, 1.5 * found.smooth[0])
     axes.set_xlabel("learning rate")
@@ -150,5 +150,7 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _save(figure: Any, path: str | os.PathLike[str]) -> None:
+    if not Path(path).suffix:
+        raise ValueError(f"path: expected a suffix such as .png, received {os.fspath(path)!r}")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120, format=Path(path).suffix[1:])

@@ -20,7 +20,7 @@ from types import ModuleType
 from tinycnn.saving import hdf5, npz
 from tinycnn.saving.snapshot import Snapshot, check
 
-__all__ = ["FORMATS", "Snapshot", "read", "reading", "write"]
+__all__ = ["FORMATS", "Snapshot", "format_of", "read", "reading", "write"]
 
 #: The module of each suffix.
 FORMATS: dict[str, ModuleType] = {".h5": hdf5, ".hdf5": hdf5, ".npz": npz}
@@ -35,7 +35,7 @@ def write(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
         For a suffix that is not in `FORMATS`, and for a layer, loss or optimizer that is not tinycnn's own,
         since the file could not be read.
     """
-    module = _format(path)
+    module = format_of(path)
     check(snapshot)
     module.write(path, snapshot)
 
@@ -57,7 +57,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Snapshot]:
     UserWarning
         When there is more in the file than tinycnn can take over; see `tinycnn.saving.keras_config`.
     """
-    module = _format(path)
+    module = format_of(path)
     with open(path, "rb"):
         pass  # the system's own error, when it cannot be opened
     try:
@@ -75,7 +75,8 @@ def read(path: str | os.PathLike[str]) -> Snapshot:
         return snapshot
 
 
-def _format(path: str | os.PathLike[str]) -> ModuleType:
+def format_of(path: str | os.PathLike[str]) -> ModuleType:
+    """Return the module for the suffix of a path; see `write`."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise ValueError(f"path: expected a file name ending in {', '.join(FORMATS)}, received {str(path)!r}")

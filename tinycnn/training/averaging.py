@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import checks, kernels
+from tinycnn import checks, config, kernels
 from tinycnn.training.callbacks import Callback
 
 
@@ -19,7 +19,7 @@ class WeightAverage(Callback):
     """An exponential moving average of the weights.
 
     After each epoch the model is evaluated, reported and saved with the averages, and they are what is left
-    in it at the end. Give it before callbacks that keep or restore weights (`EarlyStopping`).
+    in it at the end, unless an `EarlyStopping` then restores those of the best epoch.
 
     Parameters
     ----------
@@ -71,6 +71,10 @@ class WeightAverage(Callback):
             return
         for average, array in zip(self.averages, self._weights(), strict=True):
             array[...] = average
+
+    def get_config(self) -> dict[str, Any]:
+        """See `Callback.get_config`."""
+        return config.arguments(self)
 
     def get_state(self) -> dict[str, Any]:
         """See `Callback.get_state`."""

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from tinycnn import checks
+from tinycnn import checks, files
 from tinycnn.schedules import Schedule
 
 
@@ -35,10 +35,13 @@ class Callback:
     interrupted : bool
         True ends the training after the batch in hand, as `model.stop_training` does; but a run with a
         checkpoint is not over, and the same call goes on with it.
+    changes_rate : bool
+        Whether it sets the learning rate.
     """
 
     model: Any = None
     interrupted = False
+    changes_rate = False
     params: dict[str, int] = {}  # noqa: RUF012  (replaced on the instance, never changed)
 
     def on_train_begin(self) -> None:
@@ -61,6 +64,10 @@ class Callback:
 
     def on_train_end(self) -> None:
         """After the last epoch, also when training ended with an error."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the settings, JSON-able, with which alone a run may go on from a checkpoint."""
+        return {}
 
     def get_state(self) -> dict[str, Any]:
         """Return what a checkpoint must hold for this callback to go on: arrays, and JSON-able values."""
@@ -118,8 +125,14 @@ class LearningRateScheduler(Callback):
         `tinycnn.schedules.Schedule` to the optimizer.
     """
 
+    changes_rate = True
+
     def __init__(self, schedule: Callable[[int, float], float]) -> None:
         self.schedule = schedule
+
+    def on_train_begin(self) -> None:
+        """Refuse an optimizer with a schedule now, not after an epoch."""
+        refuse_schedule(self.model.optimizer)
 
     def on_epoch_begin(self, epoch: int) -> None:
         """Ask for the rate, and set it."""
@@ -127,19 +140,23 @@ class LearningRateScheduler(Callback):
 
 
 def set_rate(optimizer: Any, rate: float) -> None:
-    """Set a learning rate, unless a schedule does.
+    """Set a learning rate.
 
     Raises
     ------
     ValueError
-        For an optimizer with a schedule, and for what is no rate.
+        For what is no rate.
     """
+    optimizer.learning_rate = checks.real("learning_rate", rate, 0)
+
+
+def refuse_schedule(optimizer: Any) -> None:
+    """Raise when the learning rate is that of a schedule, which callbacks cannot change."""
     if isinstance(optimizer.learning_rate, Schedule):
         schedule = optimizer.learning_rate
         raise ValueError(
             f"learning_rate: expected a number, to be changed by callbacks, received {schedule!r}"
         )
-    optimizer.learning_rate = checks.real("learning_rate", rate, 0)
 
 
 class CSVLogger(Callback):
@@ -160,7 +177,8 @@ class CSVLogger(Callback):
         self._lines = 0
 
     def on_train_begin(self) -> None:
-        """Begin anew."""
+        """Begin anew, with a file that can be written."""
+        files.writable(self.filename)
         self._lines = 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
@@ -177,12 +195,15 @@ class CSVLogger(Callback):
 
     def get_state(self) -> dict[str, Any]:
         """Return how far the file was."""
-        return {"lines": self._lines, "bytes": os.path.getsize(self.filename) if self._lines else 0}
+        size = os.path.getsize(self.filename) if os.path.exists(self.filename) else 0
+        return {"lines": self._lines, "bytes": size if self._lines or self.append else 0}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on in the file, without the lines of epochs that will be trained again."""
-        self._lines = state["lines"] if os.path.exists(self.filename) else 0
-        if self._lines:
+        if not os.path.exists(self.filename):
+            return
+        self._lines = state["lines"]
+        if self._lines or self.append:
             with open(self.filename, "r+b") as file:
                 file.truncate(min(state["bytes"], os.path.getsize(self.filename)))
 

@@ -5,8 +5,9 @@
     fit(checkpoint="run/") -> each minute and epoch: model, position, history, callbacks -> run/checkpoint.npz
     the same fit again     -> run/checkpoint.npz -> model, position, history, callbacks -> goes on
 
-A checkpoint is a model's file with more in it, so `tinycnn.load_model("run/checkpoint.npz")` opens it too.
-The one before is kept beside it, for a file that a failing disk has damaged. All random numbers follow from
+A checkpoint is a model's file with more in it, so `tinycnn.load_model("run/checkpoint.npz")` opens it too:
+with the weights that are being trained, also where a `WeightAverage` would leave others at the end. The one
+before is kept beside it, for a file that a failing disk has damaged. All random numbers follow from
 the seed, the step and the epoch, so there is no state of theirs to be kept.
 """
 
@@ -85,7 +86,7 @@ class Checkpoint:
             "settings": self.settings,
             "position": asdict(position),
             "history": {"epoch": model.history.epoch, "history": model.history.history},
-            "callbacks": [[type(c).__name__, s] for c, s in zip(callbacks, states, strict=True)],
+            "callbacks": list(zip(_described(callbacks), states, strict=True)),
         }
         # The new one is whole before the old one makes room: a full disk or a kill leaves at least one.
         npz.write(self.folder / NEW, snapshots.take(model), (run, arrays))
@@ -111,11 +112,11 @@ class Checkpoint:
         snapshot, (run, arrays) = found
         rate = snapshot.training["optimizer"]["config"]["learning_rate"]  # a callback may have changed it
         settings = self.settings["optimizer"]["config"]
-        if settings["learning_rate"] == rate:
+        if settings["learning_rate"] == rate or any(callback.changes_rate for callback in callbacks):
             settings["learning_rate"] = run["settings"]["optimizer"]["config"]["learning_rate"]
         _compare(f"{self.folder}", run["settings"], self.settings)
-        kinds = [type(callback).__name__ for callback in callbacks]
-        _compare(f"{self.folder}: callbacks", [name for name, _ in run["callbacks"]], kinds)
+        described = [one for one, _ in run["callbacks"]]
+        _compare(f"{self.folder}: callbacks", described, _described(callbacks))
         snapshots.load(model, snapshot)
         model.optimizer.learning_rate = schedules.get("learning_rate", rate)
         for callback, (_, state) in zip(callbacks, run["callbacks"], strict=True):
@@ -123,7 +124,10 @@ class Checkpoint:
                 callback.set_state(_unpacked(state, arrays))
         model.history = History()
         model.history.epoch, model.history.history = run["history"]["epoch"], run["history"]["history"]
-        return Position(**run["position"])
+        position = Position(**run["position"])
+        where = "ended" if position.ended else f"{model.epochs_trained} epochs, {position.batches} batches"
+        notice(f"{self.folder}: going on from its checkpoint ({where})")
+        return position
 
     def _read(self) -> tuple[Any, npz.Extra] | None:
         """Return the newest checkpoint that can be read; a file may hold anything, and raise any error."""
@@ -171,6 +175,12 @@ def digest(arrays: Iterable[np.ndarray]) -> str:
     return total.hexdigest()
 
 
+def _described(callbacks: Iterable[Callback]) -> Any:
+    """Return what must be the same again of callbacks, as JSON gives it back: their kinds and settings."""
+    named = [{"name": type(callback).__name__, "config": callback.get_config()} for callback in callbacks]
+    return json.loads(json.dumps(named))
+
+
 def _packed(state: dict[str, Any], arrays: list[np.ndarray]) -> dict[str, Any]:
     """Return a state in which each array has become its number in `arrays`, and put the array there."""
     packed = {}
@@ -195,5 +205,8 @@ def _compare(what: str, saved: Any, now: Any) -> None:
     if isinstance(saved, dict) and isinstance(now, dict) and set(saved) == set(now):
         for name in now:
             _compare(f"{what}: {name}", saved[name], now[name])
+    elif isinstance(saved, list) and isinstance(now, list) and len(saved) == len(now):
+        for number, (one, other) in enumerate(zip(saved, now, strict=True)):
+            _compare(f"{what}[{number}]", one, other)
     elif saved != now:
         raise ValueError(f"{what}: expected {saved!r}, as in its checkpoint, received {now!r}")

@@ -21,6 +21,7 @@ from tinycnn.losses import Loss
 from tinycnn.metrics import Metric
 from tinycnn.saving.snapshot import check
 from tinycnn.training import progress
+from tinycnn.training.averaging import WeightAverage
 from tinycnn.training.batches import batches, epoch_order, split
 from tinycnn.training.callbacks import Callback
 from tinycnn.training.checkpoint import Checkpoint, Position, digest
@@ -98,7 +99,9 @@ def fit(
         rows, kept = split(y, settings.validation_split, model.seed)
         validation_data = x[kept], y[kept]
         x, y = x[rows], y[rows]
-    callbacks, shown = list(callbacks), progress.choose(verbose)
+    # averages go into the model before others keep or restore weights, whatever the order they were given in
+    callbacks = sorted(callbacks, key=lambda callback: not isinstance(callback, WeightAverage))
+    shown = progress.choose(verbose)
     listeners = [*shown, *callbacks]
     model.history, model.stop_training = History(), False
     for listener in listeners:
@@ -112,9 +115,12 @@ def fit(
             listener.on_train_begin()
             begun.append(listener)
         if checkpoint is not None:
-            run.position = checkpoint.restore(model, callbacks) or run.position
             run.save = lambda: checkpoint.save(model, run.position, callbacks)
             run.due = checkpoint.due
+            found = checkpoint.restore(model, callbacks)
+            if found is None:
+                run.save()  # the start, to which the same call goes back before there is another
+            run.position = found or run.position
         for listener in listeners:
             listener.params["epochs"] = run.position.first_epoch + settings.epochs
         if run.position.batches:  # to its callbacks this epoch has begun already
@@ -174,9 +180,9 @@ class Run:
         order = epoch_order(model.seed, epoch, len(x)) if self.settings.shuffle else np.arange(len(x))
         for start in range(position.batches * self.settings.batch_size, len(x), self.settings.batch_size):
             samples = order[start : start + self.settings.batch_size]
-            images = x[samples]
+            images, step = x[samples], model.optimizer.iterations
             if self.settings.augment is not None:
-                images = self.settings.augment(images, model.seed, epoch, samples, model.steps_trained)
+                images = self.settings.augment(images, model.seed, epoch, samples, step)
             means.add(model.train_step(images, y[samples]), len(samples))
             position.batches += 1
             position.sums, position.samples = means.sums, means.samples
@@ -208,12 +214,13 @@ def _checkpoint(model: Trainable, settings: Settings, data: Iterable[np.ndarray]
     return Checkpoint(settings.checkpoint, same)
 
 
-def _described(augment: Augment | None) -> str:
-    """Return the same text for the same augmentation in another process, as far as it tells."""
-    if augment is None or hasattr(augment, "get_config"):
-        return repr(augment)
+def _described(augment: Augment | None) -> dict[str, Any] | None:
+    """Return the same for the same augmentation in another process, as far as it tells."""
+    if augment is None:
+        return None
     named = augment if hasattr(augment, "__qualname__") else type(augment)
-    return f"{named.__module__}.{named.__qualname__}"
+    settings = augment.get_config() if hasattr(augment, "get_config") else {}
+    return {"name": f"{named.__module__}.{named.__qualname__}", "config": settings}
 
 
 def evaluate(model: Trainable, data: Data, batch_size: int) -> dict[str, float]:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import checks
-from tinycnn.training.callbacks import Callback, set_rate
+from tinycnn import checks, config, files, saving
+from tinycnn.training.callbacks import Callback, refuse_schedule, set_rate
 
 MODES = ("auto", "max", "min")
 
@@ -58,7 +58,8 @@ class Monitor(Callback):
             When there is no such figure.
         """
         if self.monitor not in logs:
-            hint = "; is there validation data?" if self.monitor.startswith("val_") else ""
+            validated = any(name.startswith("val_") for name in logs)
+            hint = "; is there validation data?" if self.monitor.startswith("val_") and not validated else ""
             expected = ", ".join(map(repr, logs))
             raise ValueError(f"monitor: expected one of {expected}, received {self.monitor!r}{hint}")
         value = logs[self.monitor]
@@ -71,6 +72,10 @@ class Monitor(Callback):
             return False
         self.best, self.best_epoch, self.wait = value, epoch, 0
         return True
+
+    def get_config(self) -> dict[str, Any]:
+        """See `Callback.get_config`."""
+        return config.arguments(self)
 
     def get_state(self) -> dict[str, Any]:
         """See `Callback.get_state`."""
@@ -173,10 +178,21 @@ class ModelCheckpoint(Monitor):
         self.save_best_only = checks.flag("save_best_only", save_best_only)
         self.include_optimizer = checks.flag("include_optimizer", include_optimizer)
 
+    def on_train_begin(self) -> None:
+        """Begin without a best figure, with a path that can be written to as far as it is known."""
+        super().on_train_begin()
+        saving.format_of(self.filepath)
+        if "{" not in self.filepath:
+            files.writable(self.filepath)
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Save, if this one is to be saved."""
         if not self.save_best_only or self.improved(epoch, logs):
             self.model.save(self._path(epoch, logs), self.include_optimizer)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return all but the path, which may be elsewhere the next time."""
+        return {name: value for name, value in super().get_config().items() if name != "filepath"}
 
     def _path(self, epoch: int, logs: dict[str, float]) -> str:
         figures = {"epoch": epoch + 1, **logs}
@@ -204,6 +220,8 @@ class ReduceLROnPlateau(Monitor):
         The rate goes no lower.
     """
 
+    changes_rate = True
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -225,6 +243,11 @@ class ReduceLROnPlateau(Monitor):
         """Begin without a best figure, and not cooling down."""
         super().forget()
         self._cooling = 0
+
+    def on_train_begin(self) -> None:
+        """Refuse an optimizer with a schedule now, not at the first plateau."""
+        super().on_train_begin()
+        refuse_schedule(self.model.optimizer)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Count, or reduce the rate."""

@@ -17,6 +17,7 @@ from tinycnn import checks, snapshots
 from tinycnn.training.batches import epoch_order
 
 SMOOTHING = 0.9  # of the moving mean of the losses
+LEAST_FALL = 0.05  # of the loss before: less is chance
 DIVERGED = 4.0  # times the least loss so far: the test ends
 
 
@@ -29,7 +30,8 @@ class RangeTest:
     rates, losses, smooth : ndarray of shape (steps,)
         The rate of each step, the loss of its batch before the step, and a moving mean of these.
     suggestion : float
-        The rate at which `smooth` falls fastest, over the logarithm of the rate.
+        The rate at which `smooth` falls fastest, over the logarithm of the rate, once a tenth of its fall is
+        done: before, it goes up and down by chance. NaN when it never falls by a twentieth.
     """
 
     rates: np.ndarray
@@ -78,6 +80,9 @@ def find_learning_rate(
     if low == high:
         raise ValueError(f"high: expected a rate above low, {low}, received {high}")
     steps, batch_size = checks.whole("steps", steps, 10), checks.whole("batch_size", batch_size, 1)
+    x, y = np.asarray(x), np.asarray(y)
+    if len(x) != len(y):
+        raise ValueError(f"y: expected {len(x)} labels, one for each image, received {len(y)}")
     model.evaluate(x[:1], y[:1])  # its own errors for what does not fit; builds the model
     before, rate = snapshots.take(model), model.optimizer.learning_rate
     rates = np.geomspace(low, high, steps)
@@ -100,9 +105,20 @@ def find_learning_rate(
     if len(losses) < 10:
         raise ValueError(f"loss: expected 10 steps before it explodes, received {len(losses)}")
     smooth = _smooth(np.array(losses))
-    # the ends are left out: the mean has just begun, or the explosion has
-    slopes = np.gradient(smooth, np.log(rates[: len(smooth)]))[2:-2]
-    return RangeTest(rates[: len(losses)], np.array(losses), smooth, float(rates[2 + int(slopes.argmin())]))
+    rates = rates[: len(losses)]
+    return RangeTest(rates, np.array(losses), smooth, _steepest(rates, smooth))
+
+
+def _steepest(rates: np.ndarray, smooth: np.ndarray) -> float:
+    """Return the rate of the fastest fall, once a tenth of it is done; NaN where there is none."""
+    least = int(smooth.argmin())
+    level = float(np.median(smooth[: least + 1]))  # before the fall; the first mean is that of a single batch
+    fall = level - smooth[least]
+    if fall < LEAST_FALL * level:
+        return math.nan
+    begun = np.flatnonzero(smooth[:least] >= level - 0.1 * fall)[-1]
+    slopes = np.gradient(smooth, np.log(rates))[begun : least + 1]
+    return float(rates[begun + int(slopes.argmin())])
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
