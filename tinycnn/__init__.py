@@ -22,7 +22,7 @@ from tinycnn import (
     optimizers,
 )
 from tinycnn.compilation import warmup
-from tinycnn.models import load_model, mnist_cnn
+from tinycnn.models import load_model, load_pretrained, mnist_cnn
 from tinycnn.sequential import Sequential
 
 __version__ = "0.1.0"
@@ -37,6 +37,7 @@ __all__ = [
     "kernels",
     "layers",
     "load_model",
+    "load_pretrained",
     "losses",
     "metrics",
     "mnist_cnn",

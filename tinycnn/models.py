@@ -3,13 +3,18 @@
 ::
 
     mnist_cnn() -> Sequential          load_model("mnist_cnn.h5") -> Sequential
+    load_pretrained("mnist_cnn") -> the same, trained on MNIST, out of the package
 """
 
 import os
+from pathlib import Path
 
 from tinycnn import saving, snapshots
 from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from tinycnn.sequential import Sequential
+
+# NAME.h5, and NAME.md: how it was trained, on what, how good it is, and what it gets wrong
+_PRETRAINED = Path(__file__).parent / "pretrained"
 
 
 def mnist_cnn(seed: int | None = None, algorithm: str = "auto") -> Sequential:
@@ -71,3 +76,38 @@ def load_model(path: str | os.PathLike[str]) -> Sequential:
     with saving.reading(path) as snapshot:
         model: Sequential = snapshots.restore(Sequential, snapshot)
     return model
+
+
+def load_pretrained(name: str) -> Sequential:
+    """Return a trained network that comes with the package.
+
+    Parameters
+    ----------
+    name : str
+        "mnist_cnn": the documented network, trained on MNIST by the recipe `best`. Its card,
+        `tinycnn/pretrained/mnist_cnn.md`, tells how, and how accurate it is.
+
+    Returns
+    -------
+    Sequential
+        Not compiled: it can predict, and `compile` makes it ready to be evaluated or trained further.
+        "mnist_cnn" takes images of shape (N, 28, 28, 1), white digits on black, pixels / 255, and nothing
+        else done to them (`tinycnn.datasets.scale_images`); it returns the probabilities of the ten digits.
+
+    Raises
+    ------
+    ValueError
+        When there is no such network.
+
+    Examples
+    --------
+    >>> import tinycnn
+    >>> _, (images, labels) = tinycnn.datasets.load_mnist()
+    >>> model = tinycnn.load_pretrained("mnist_cnn")
+    >>> model.predict(tinycnn.datasets.scale_images(images[:5])).argmax(axis=1), labels[:5]
+    (array([7, 2, 1, 0, 4]), array([7, 2, 1, 0, 4], dtype=uint8))
+    """
+    names = sorted(path.stem for path in _PRETRAINED.glob("*.h5"))
+    if name not in names:
+        raise ValueError(f"name: expected {' or '.join(map(repr, names))}, received {name!r}")
+    return load_model(_PRETRAINED / f"{name}.h5")
