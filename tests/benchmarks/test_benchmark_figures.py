@@ -4,6 +4,7 @@ import argparse
 import json
 
 import arguments
+import curves
 import machine
 import numpy as np
 import pytest
@@ -175,3 +176,36 @@ def test_the_peaks_are_measured():
     """Within a factor of what processors of the last ten years do."""
     assert 5 < machine.fma_peak(1) < 1000
     assert 1 < machine.bandwidth(1, 2**22) < 2000
+
+
+def test_curves(tmp_path, monkeypatch):
+    """Histories are grouped by what stands before the seed; the figures are errors in percent."""
+    for name, accuracies in (("fast-0", [0.98, 0.99]), ("fast-1", [0.97, 0.995]), ("best-0", [0.5])):
+        lines = [f"{epoch},1.0,{value}" for epoch, value in enumerate(accuracies, 1)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["epoch,loss,val_accuracy", *lines]))
+    drawn = []
+    monkeypatch.setattr(curves, "draw", lambda histories, out: drawn.append(histories))
+    curves.main([str(tmp_path / f"{name}.csv") for name in ("fast-0", "fast-1", "best-0")])
+    assert list(drawn[0]) == ["fast", "best"]
+    np.testing.assert_allclose(drawn[0]["fast"], [[2, 1], [3, 0.5]], rtol=1e-9)
+    assert drawn[0]["best"] == [[50]]
+
+
+def test_curves_are_drawn(tmp_path):
+    """A line for each training in its recipe's colour, on a logarithmic axis of wrong images."""
+    from matplotlib.image import imread
+
+    curves.draw({"fast": [[2.0, 1.0], [3.0, 0.5]], "best": [[5.0, 2.5]]}, tmp_path / "curves.png")
+    picture = imread(tmp_path / "curves.png")[..., :3]
+    assert picture.shape[:2] == (432, 840)
+    for colour in curves.COLOURS[:2]:
+        wanted = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+        weak = 0.7 * wanted + 0.3  # on white, at the opacity of a line
+        assert (np.abs(picture - weak).max(axis=2) < 0.02).sum() > 20
+
+
+def test_curves_need_a_history(tmp_path):
+    """Another file is named."""
+    (tmp_path / "seeds.csv").write_text("seed,test_errors\n0,31\n")
+    with pytest.raises(ValueError, match=r"seeds\.csv: expected a history with val_accuracy"):
+        curves.main([str(tmp_path / "seeds.csv")])
