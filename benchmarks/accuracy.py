@@ -126,7 +126,7 @@ def main(arguments: list[str] | None = None) -> None:
     if path.exists():
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-    if any(row["options"] != told for row in rows):
+    if any(row.get("options") != told for row in rows):
         raise SystemExit(f"{path} has trainings with other options: give another --out")
     for seed in range(len(rows), options.seeds):
         folder = options.work / f"{options.recipe}-{seed}"
@@ -140,6 +140,9 @@ def main(arguments: list[str] | None = None) -> None:
         print("  ".join(f"{name} {rows[-1][name]}" for name in COLUMNS), flush=True)
     from tinycnn.datasets import load_mnist
 
+    commits = {row["commit"] for row in rows}
+    if len(commits) > 1:
+        print(f"Of several commits, {', '.join(map(str, commits))}: was the recipe the same in all of them?")
     print(summary([int(str(row["test_errors"])) for row in rows], len(load_mnist(options.data)[1][1])))
 
 

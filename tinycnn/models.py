@@ -90,7 +90,8 @@ def load_pretrained(name: str) -> Sequential:
     Returns
     -------
     Sequential
-        Not compiled: it can predict, and `compile` makes it ready to be evaluated or trained further.
+        Not compiled: it can predict, and `compile` makes it ready to be evaluated or trained further. (Of
+        MNIST's training images it has seen 55,000, so a validation split of them tells nothing about it.)
         "mnist_cnn" takes images of shape (N, 28, 28, 1), white digits on black, pixels / 255, and nothing
         else done to them (`tinycnn.datasets.scale_images`); it returns the probabilities of the ten digits.
 

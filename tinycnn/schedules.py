@@ -102,7 +102,7 @@ class CosineDecay(Schedule):
     warmup_target : float, optional
         Where the cosine begins instead.
     warmup_steps : int
-        Length of the straight line before it.
+        Length of the straight line before it. Without `warmup_target` there is none, as in Keras.
     """
 
     def __init__(

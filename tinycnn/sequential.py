@@ -204,7 +204,8 @@ class Sequential(Network):
         batch_size : int
             The last batch of an epoch may be smaller.
         epochs : int
-            How many more. A model that was trained before goes on where it stopped.
+            How many more. A model that was trained before goes on, with a whole epoch. (With a `checkpoint`:
+            how many in all; it goes on in the middle of one.)
         validation_data : (x, y), optional
             Evaluated after each epoch.
         validation_split : float
@@ -219,7 +220,8 @@ class Sequential(Network):
             Makes variants of the images of each batch, such as `tinycnn.datasets.Augmentation`.
         checkpoint : path, optional
             A folder in which the state of the run is kept, after each epoch and each minute. The same call
-            goes on from there, in a new process too (one at a time), and ends with the same bits.
+            goes on from there, in a new process too (one at a time) if the model has the same `seed`, and
+            ends with the same bits.
 
         Returns
         -------

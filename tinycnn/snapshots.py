@@ -103,6 +103,7 @@ def _restore_optimizer(model: Model, iterations: int, slots: dict[str, list[np.n
     if optimizer is None:
         return
     optimizer.iterations = iterations
+    optimizer.slots.clear()  # at the start of a training there are none, whatever a later step has left
     for name, arrays in slots.items():
         flat = np.concatenate([np.zeros(0), *(array.ravel() for array in arrays)])
         slot = optimizer.slots[name] = np.zeros_like(model.parameters)

@@ -13,7 +13,7 @@ from training_cases import data, network, same
 
 from tinycnn import load_model
 from tinycnn.datasets import Augmentation
-from tinycnn.optimizers import SGD, AdamW
+from tinycnn.optimizers import SGD, Adam, AdamW
 from tinycnn.schedules import CosineDecay, Schedule
 from tinycnn.training import (
     Callback,
@@ -211,8 +211,9 @@ def test_where_models_are_kept_may_change(tmp_path):
     same(load_model(tmp_path / "b.npz"), model)
 
 
+@pytest.mark.parametrize("optimizer", [SGD, Adam])
 @pytest.mark.parametrize("rate_changes", [True, False])
-def test_the_same_model_goes_back_to_its_last_checkpoint(tmp_path, monkeypatch, rate_changes):
+def test_the_same_model_goes_back_to_its_last_checkpoint(tmp_path, monkeypatch, rate_changes, optimizer):
     """As in a notebook, where the model of the stopped call is at hand; the first checkpoint is the start."""
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 60.0)
 
@@ -220,7 +221,7 @@ def test_the_same_model_goes_back_to_its_last_checkpoint(tmp_path, monkeypatch, 
         callbacks = [DECAY, stop] if rate_changes else [stop]
         return {"epochs": 3, "batch_size": 16, "callbacks": callbacks, "checkpoint": folder, "verbose": 0}
 
-    whole, model = network(SGD(0.1)), network(SGD(0.1))
+    whole, model = network(optimizer(0.1)), network(optimizer(0.1))
     whole.fit(X, Y, **arguments(tmp_path / "whole", Stop()))
     for step in (2, 7):
         with pytest.raises(KeyboardInterrupt):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from training_cases import data, network
 
-from tinycnn import Sequential
+from tinycnn import Sequential, load_pretrained
 from tinycnn.datasets import load_mnist, scale_images
 from tinycnn.layers import Dense, Dropout, Flatten
 from tinycnn.optimizers import SGD, Adam
@@ -56,6 +56,25 @@ def test_the_noise_before_the_fall_is_no_suggestion(seed):
     assert 1e-2 < found.suggestion < 1
 
 
+def test_batches_of_a_trained_network_differ():
+    """By more than a hundred times, at a rate at which nothing changes: that is no explosion."""
+    (x, y), _ = load_mnist()
+    model = load_pretrained("mnist_cnn")
+    model.compile(SGD(0.1), "sparse_categorical_crossentropy")
+    found = find_learning_rate(model, scale_images(x[:960]), y[:960], 1e-9, 1e-8, steps=60, batch_size=16)
+    assert found.losses.max() > 100 * found.losses.min()
+    assert len(found.losses) == 60
+    assert np.isnan(found.suggestion)
+
+
+def test_an_explosion_ends_it():
+    """Soon after the loss has left where it was for good."""
+    found = find_learning_rate(network(SGD(0.1)), X, Y, 1e-4, 1e4, steps=200, batch_size=50)
+    assert len(found.losses) < 200
+    above = np.flatnonzero(found.losses <= found.losses[:10].max())
+    assert len(found.losses) - above[-1] <= 10
+
+
 def test_lists_are_taken():
     """As `fit` takes them."""
     lists = find_learning_rate(network(SGD(0.1)), list(X), Y.tolist(), 1e-4, 1e3, batch_size=50)
@@ -81,7 +100,7 @@ def test_errors():
     before = model.get_weights()
     with (
         np.errstate(all="ignore"),
-        pytest.raises(ValueError, match="loss: expected 10 steps before it explodes, received"),
+        pytest.raises(ValueError, match="loss: expected 10 finite ones, received"),
     ):
         find_learning_rate(model, np.where(X > 2, X, np.float32(np.nan)), Y)
     for weight, other in zip(model.get_weights(), before, strict=True):

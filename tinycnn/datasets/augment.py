@@ -29,7 +29,9 @@ NARROWEST, WIDEST = 0.3, 1 / 0.3  # sides of an erased rectangle: Zhong et al., 
 
 
 class Augmentation:
-    """Random variants of images, all of them drawn uniformly; the defaults change nothing.
+    """Random variants of images; the defaults change nothing.
+
+    Each amplitude is drawn uniformly; of an erased rectangle, the area and the logarithm of its ratio.
 
     Rotation, shear, zoom, flip and shift are put together in one map, so that an image is sampled once
     (bilinear); what comes from outside of it is 0.
@@ -154,7 +156,7 @@ class Augmentation:
         zoom = 1 + strength * (low + (high - low) * u["zoom"] - 1)
         mirror = np.where(u["flip"] < self.flip, -1.0, 1.0)
         cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
-        # rotation @ shear @ mirror, in (row, column); the middle stays where it is, but for the shift
+        # mirror @ rotation @ shear, in (row, column); the middle stays where it is, but for the shift
         linear = np.stack(
             [np.stack([cos + sin * slant, -sin], -1), np.stack([sin - cos * slant, cos], -1)], -2
         )

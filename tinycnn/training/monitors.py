@@ -182,8 +182,8 @@ class ModelCheckpoint(Monitor):
         """Begin without a best figure, with a path that can be written to as far as it is known."""
         super().on_train_begin()
         saving.format_of(self.filepath)
-        if "{" not in self.filepath:
-            files.writable(self.filepath)
+        if "{" not in os.path.dirname(self.filepath):
+            files.writable(self.filepath)  # where the name has figures, its folder
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Save, if this one is to be saved."""

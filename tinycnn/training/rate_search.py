@@ -18,7 +18,8 @@ from tinycnn.training.batches import epoch_order
 
 SMOOTHING = 0.9  # of the moving mean of the losses
 LEAST_FALL = 0.05  # of the loss before: less is chance
-DIVERGED = 4.0  # times the least loss so far: the test ends
+WINDOW = 10  # batches whose median is looked at for an explosion
+DIVERGED = 4.0  # times the least median so far: the test ends
 
 
 @dataclass
@@ -30,8 +31,9 @@ class RangeTest:
     rates, losses, smooth : ndarray of shape (steps,)
         The rate of each step, the loss of its batch before the step, and a moving mean of these.
     suggestion : float
-        The rate at which `smooth` falls fastest, over the logarithm of the rate, once a tenth of its fall is
-        done: before, it goes up and down by chance. NaN when it never falls by a twentieth.
+        The rate at which `smooth` falls fastest, over the logarithm of the rate, between a tenth and nine
+        tenths of its fall: before, it goes up and down by chance, and after, it is about to rise. NaN when it
+        never falls by a twentieth.
     """
 
     rates: np.ndarray
@@ -73,7 +75,7 @@ def find_learning_rate(
     Raises
     ------
     ValueError
-        When low is not below high, or the loss was never finite for ten steps.
+        When low is not below high, or the loss was not finite within the first ten steps.
     """
     low = checks.real("low", low, math.ulp(0))
     high = checks.real("high", high, low)
@@ -95,29 +97,44 @@ def find_learning_rate(
             model.optimizer.learning_rate = float(now)
             loss = model.train_on_batch(x[rows], y[rows])
             losses.append(loss[0] if isinstance(loss, list) else loss)
-            if not losses[-1] < DIVERGED * min(losses):  # also for NaN
+            if not math.isfinite(losses[-1]):
                 losses.pop()
+                break
+            if _explodes(losses):
                 break
     finally:
         model.optimizer.learning_rate = rate
-        model.optimizer.slots.clear()
         snapshots.load(model, before)
-    if len(losses) < 10:
-        raise ValueError(f"loss: expected 10 steps before it explodes, received {len(losses)}")
+    if len(losses) < WINDOW:
+        raise ValueError(f"loss: expected {WINDOW} finite ones, received {len(losses)}")
     smooth = _smooth(np.array(losses))
     rates = rates[: len(losses)]
     return RangeTest(rates, np.array(losses), smooth, _steepest(rates, smooth))
 
 
+def _explodes(losses: list[float]) -> bool:
+    """Return whether the last batches are far above what there was.
+
+    Single batches tell nothing: those of a trained network differ by more than a hundred times. So it is
+    their median, and it must be above each of the first batches too.
+    """
+    first, count = losses[:WINDOW], len(losses) - WINDOW + 1
+    if count < 2:
+        return False
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(losses, WINDOW), axis=1)
+    return bool(medians[-1] > max(*first, DIVERGED * medians.min()))
+
+
 def _steepest(rates: np.ndarray, smooth: np.ndarray) -> float:
-    """Return the rate of the fastest fall, once a tenth of it is done; NaN where there is none."""
+    """Return the rate of the fastest fall, between its tenths 1 and 9; NaN where there is none."""
     least = int(smooth.argmin())
     level = float(np.median(smooth[: least + 1]))  # before the fall; the first mean is that of a single batch
     fall = level - smooth[least]
     if fall < LEAST_FALL * level:
         return math.nan
     begun = np.flatnonzero(smooth[:least] >= level - 0.1 * fall)[-1]
-    slopes = np.gradient(smooth, np.log(rates))[begun : least + 1]
+    length = int(np.flatnonzero(smooth[begun:] <= level - 0.9 * fall)[0])
+    slopes = np.gradient(smooth, np.log(rates))[begun : begun + length + 1]
     return float(rates[begun + int(slopes.argmin())])
 
 
