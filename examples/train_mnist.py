@@ -81,7 +81,12 @@ def resumed(parser: argparse.ArgumentParser, folder: Path) -> argparse.Namespace
 
 
 def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Refuse what would otherwise fail after the training."""
+    """Refuse what would otherwise fail after the training, or train in vain."""
+    if options.data is None and RECIPES[options.recipe].augmentation.get("flip"):
+        parser.error(
+            f"--recipe {options.recipe}: expected --data with the folder of Fashion-MNIST, since this recipe "
+            "mirrors images and the package has digits"
+        )
     if not options.out.absolute().parent.is_dir():
         parser.error(f"--out: the folder does not exist: {options.out.absolute().parent}")
     if options.out.suffix not in FORMATS:

@@ -97,6 +97,7 @@ def test_train_mnist_writes_the_model_it_tested(trained, small_set):
         (["--learning-rate", "-1"], "learning_rate: expected a number in [0, inf), received -1.0"),
         (["--algorithm", "fft"], "invalid choice: 'fft'"),
         (["--recipe", "slow"], "invalid choice: 'slow'"),
+        (["--recipe", "fashion"], "--recipe fashion: expected --data with the folder of Fashion-MNIST"),
         (["--resume", "nowhere"], "--resume: expected a folder that --checkpoint made, received nowhere"),
         (["--resume", "nowhere", "--recipe", "classic"], "--resume: expected no other options"),
         (["--resume", "nowhere", "--epochs", "3"], "--resume: expected no other options"),
@@ -113,7 +114,7 @@ def test_train_mnist_answers_wrong_input_with_a_sentence(tmp_path, arguments, me
 
 
 def test_train_mnist_keeps_the_model_at_ctrl_c(tmp_path, small_set):
-    """After the first batches: a whole model, a history without lines, a status of 0."""
+    """After the first batches: a whole model, a history without lines, the status of Ctrl-C."""
     command = [
         sys.executable,
         "-u",
