@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tinycnn import optimizers
+from tinycnn import Sequential, optimizers
+from tinycnn.layers import Dense, Flatten
 from tinycnn.optimizers import SGD, Adadelta, Adam, AdamW, Part, RMSprop
 
 G1, G2 = 3.0, -1.0  # the gradients of the two steps
@@ -236,6 +237,21 @@ def test_neighbours_of_one_decay_are_one_vector():
     ]
     assert optimizer._joined(parts) == [(0.1, slice(0, 3)), (0.0, slice(3, 5)), (0.0, slice(6, 7))]
     assert len(SGD()._joined(parts)) == 2
+
+
+def test_a_rule_that_matches_nothing_is_refused():
+    """Before the first step; of a frozen layer it may be."""
+    x, y = np.ones((4, 2, 3, 1), np.float32), np.arange(4) % 2
+    model = Sequential([Flatten(), Dense(3), Dense(2, activation="softmax")], seed=1)
+    model.compile(SGD(weight_decay={"dense_1/*": 0.1, "*/kernels": 0.2}), "sparse_categorical_crossentropy")
+    message = r"weight_decay: expected patterns for some of dense_1/kernel, .*, received '\*/kernels'"
+    with pytest.raises(ValueError, match=message):
+        model.fit(x, y, verbose=0)
+    assert model.steps_trained == 0
+    model.compile(SGD(weight_decay={"dense_1/*": 0.1, "*/kernel": 0.2}), "sparse_categorical_crossentropy")
+    model.layers[1].trainable = False
+    model.fit(x, y, verbose=0)
+    assert model.steps_trained == 1
 
 
 @pytest.mark.parametrize(

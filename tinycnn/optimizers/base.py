@@ -44,7 +44,8 @@ class Optimizer(ABC):
     weight_decay : float or dict of str to float, optional
         Before a step, p -= rate * weight_decay * p (decoupled: Loshchilov & Hutter, arXiv 1711.05101). A
         dictionary has rules: the first pattern that a parameter's name matches, as file names match, says how
-        much; what matches none is not decayed. Such as {"dense_*/kernel": 0.01, "*/kernel": 0.001}.
+        much; what matches none is not decayed. Such as {"dense_*/kernel": 0.01, "*/kernel": 0.001}. `fit`
+        refuses a pattern that matches no parameter.
 
     Attributes
     ----------
@@ -87,6 +88,14 @@ class Optimizer(ABC):
         if not isinstance(self.weight_decay, dict):
             return self.weight_decay or 0.0
         return next((rate for rule, rate in self.weight_decay.items() if fnmatchcase(name, rule)), 0.0)
+
+    def check_rules(self, names: Sequence[str]) -> None:
+        """Raise ValueError when a rule of weight decay matches none of the names, and so is misspelt."""
+        rules = self.weight_decay if isinstance(self.weight_decay, dict) else {}
+        for rule in rules:
+            if not any(fnmatchcase(name, rule) for name in names):
+                known = ", ".join(names)
+                raise ValueError(f"weight_decay: expected patterns for some of {known}, received {rule!r}")
 
     def step(self, parameters: np.ndarray, gradients: np.ndarray, parts: Sequence[Part] = EVERYTHING) -> None:
         """Change the `parameters` in place.

@@ -49,6 +49,8 @@ class Trainable(Protocol):
 
     def get_config(self) -> dict[str, Any]: ...
 
+    def named_weights(self) -> list[tuple[str, np.ndarray]]: ...
+
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray: ...
 
     def train_step(self, x: np.ndarray, y: np.ndarray) -> list[float]: ...
@@ -94,6 +96,7 @@ def fit(
 ) -> History:
     """Train a compiled model; see `Sequential.fit`."""
     x, y = training
+    model.optimizer.check_rules([name for name, _ in model.named_weights()])
     checkpoint = _checkpoint(model, settings, (*training, *(validation_data or ())))
     if settings.validation_split:
         rows, kept = split(y, settings.validation_split, model.seed)
