@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import augmentation
 import conv
 import inference
 import numpy as np
@@ -105,6 +106,16 @@ def test_training(tmp_path, quick_machine):
     (row,) = memory["rows"]
     assert 10 < row["before MiB"] < row["peak MiB"]
     assert row["growth MiB"] == pytest.approx(row["peak MiB"] - row["before MiB"])
+
+
+def test_augmentation(tmp_path, quick_machine):
+    """Each recipe that has some, and all kinds at once, as shares of a step."""
+    augmentation.main(["--rounds", "1", "--batch-size", "3", "--json", str(tmp_path / "a.json")])
+    (table,) = tables_of(tmp_path / "a.json")
+    step, *rows = table["rows"]
+    assert [row["what"] for row in rows] == ["fast", "best", "fashion", "best, all bent and erased"]
+    for row in rows:
+        assert row["of a step"] == pytest.approx(row["ms"] / step["ms"])
 
 
 def test_inference(tmp_path, quick_machine):

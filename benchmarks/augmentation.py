@@ -1,0 +1,62 @@
+"""What augmentation costs beside a training step: the variants of a batch, and a step, in turn.
+
+::
+
+    batch -> a step;  batch -> variants, as each recipe wants them -> milliseconds, share of the step
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import arguments
+import machine
+import numba
+import numpy as np
+from networks import MNIST, documented_network, images_and_labels
+from reporting import Column, Table, time_columns, write_json
+from timing import interleaved, summary
+
+from tinycnn.datasets import Augmentation
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+
+COLUMNS = [Column("what", 34), *time_columns(9), Column("of a step", 10, ".1%")]
+ALL_KINDS = {"elastic": 1.0, "erasing": 1.0}  # for every image, on top of the recipe `best`
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the benchmark."""
+    from recipes import RECIPES
+
+    parser = arguments.parser("Time augmentation beside a training step of the documented network.")
+    parser.add_argument("--batch-size", type=arguments.whole, default=128, help="images in a batch")
+    file = {"type": arguments.new_file, "default": "augmentation.json", "metavar": "FILE"}
+    parser.add_argument("--json", help="where to write the figures", **file)
+    options: argparse.Namespace = parser.parse_args(argv)
+    numba.set_num_threads(options.threads)
+    described = machine.describe(options.threads, [])
+    print(machine.one_line(described))
+    x, y = images_and_labels(options.batch_size)
+    samples = np.arange(len(x))
+    model = documented_network(MNIST)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    kinds = {name: recipe.augmentation for name, recipe in RECIPES.items() if recipe.augmentation}
+    kinds["best, all bent and erased"] = {**RECIPES["best"].augmentation, **ALL_KINDS}
+    variants = [Augmentation(**settings) for settings in kinds.values()]
+    functions = [
+        lambda: model.train_on_batch(x, y),
+        *(lambda augment=augment: augment(x, 0, 0, samples) for augment in variants),
+    ]
+    seconds = interleaved(functions, options.rounds)
+    table = Table(f"Augmentation of {len(x)} images", COLUMNS)
+    table.start()
+    for what, times in zip(["a training step", *kinds], seconds, strict=True):
+        share = {"of a step": float(np.median(times) / np.median(seconds[0]))} if what in kinds else {}
+        table.add({"what": what} | summary(times) | share)
+    table.finish()
+    write_json(options.json, "augmentation", argv, described, [table])
+
+
+if __name__ == "__main__":
+    main()
