@@ -5,7 +5,6 @@
     batch -> a step;  batch -> variants, as each recipe wants them -> milliseconds, share of the step
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -31,9 +30,10 @@ def main(argv: list[str] | None = None) -> None:
 
     parser = arguments.parser("Time augmentation beside a training step of the documented network.")
     parser.add_argument("--batch-size", type=arguments.whole, default=128, help="images in a batch")
-    file = {"type": arguments.new_file, "default": "augmentation.json", "metavar": "FILE"}
-    parser.add_argument("--json", help="where to write the figures", **file)
-    options: argparse.Namespace = parser.parse_args(argv)
+    parser.add_argument(
+        "--json", type=arguments.new_file, default="augmentation.json", help="file of the figures"
+    )
+    options = parser.parse_args(argv)
     numba.set_num_threads(options.threads)
     described = machine.describe(options.threads, [])
     print(machine.one_line(described))

@@ -1,12 +1,13 @@
 """Optimizers: two steps by hand, clipping, frozen parts, moments, errors."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 
 from tinycnn import Sequential, optimizers
-from tinycnn.layers import Dense, Flatten
+from tinycnn.layers import BatchNormalization, Dense, Flatten
 from tinycnn.optimizers import SGD, Adadelta, Adam, AdamW, Part, RMSprop
 
 G1, G2 = 3.0, -1.0  # the gradients of the two steps
@@ -242,12 +243,16 @@ def test_neighbours_of_one_decay_are_one_vector():
 def test_a_rule_that_matches_nothing_is_refused():
     """Before the first step; of a frozen layer it may be."""
     x, y = np.ones((4, 2, 3, 1), np.float32), np.arange(4) % 2
-    model = Sequential([Flatten(), Dense(3), Dense(2, activation="softmax")], seed=1)
-    model.compile(SGD(weight_decay={"dense_1/*": 0.1, "*/kernels": 0.2}), "sparse_categorical_crossentropy")
-    message = r"weight_decay: expected patterns for some of dense_1/kernel, .*, received '\*/kernels'"
-    with pytest.raises(ValueError, match=message):
-        model.fit(x, y, verbose=0)
-    assert model.steps_trained == 0
+    layers = [Flatten(), Dense(3), BatchNormalization(), Dense(2, activation="softmax")]
+    model = Sequential(layers, seed=1)
+    for rule in ("*/kernels", "*/moving_mean"):  # a slip of the pen, and what is no parameter
+        model.compile(SGD(weight_decay={"dense_1/*": 0.1, rule: 0.2}), "sparse_categorical_crossentropy")
+        message = (
+            f"weight_decay: expected patterns for some of dense_1/kernel, .*, received '{re.escape(rule)}'"
+        )
+        with pytest.raises(ValueError, match=message):
+            model.fit(x, y, verbose=0)
+        assert model.steps_trained == 0
     model.compile(SGD(weight_decay={"dense_1/*": 0.1, "*/kernel": 0.2}), "sparse_categorical_crossentropy")
     model.layers[1].trainable = False
     model.fit(x, y, verbose=0)

@@ -149,6 +149,11 @@ class Network:
             dy = stage.backward(dy)
         return dy
 
+    @property
+    def parameter_names(self) -> list[str]:
+        """The names of all parameters, "layer/parameter", trainable or not, in their order."""
+        return [f"{layer.name}/{name}" for layer in self.layers for name in layer.params]
+
     def named_weights(self) -> list[tuple[str, np.ndarray]]:
         """Return every weight with its name, layer by layer: parameters, then state."""
         return [

@@ -71,8 +71,8 @@ def test_an_explosion_ends_it():
     """Soon after the loss has left where it was for good."""
     found = find_learning_rate(network(SGD(0.1)), X, Y, 1e-4, 1e4, steps=200, batch_size=50)
     assert len(found.losses) < 200
-    above = np.flatnonzero(found.losses <= found.losses[:10].max())
-    assert len(found.losses) - above[-1] <= 10
+    low = np.flatnonzero(found.losses <= found.losses[:10].max())
+    assert len(found.losses) - low[-1] <= 10
 
 
 def test_lists_are_taken():

@@ -47,9 +47,10 @@ class Trainable(Protocol):
     @property
     def metric_names(self) -> list[str]: ...
 
-    def get_config(self) -> dict[str, Any]: ...
+    @property
+    def parameter_names(self) -> list[str]: ...
 
-    def named_weights(self) -> list[tuple[str, np.ndarray]]: ...
+    def get_config(self) -> dict[str, Any]: ...
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray: ...
 
@@ -96,7 +97,7 @@ def fit(
 ) -> History:
     """Train a compiled model; see `Sequential.fit`."""
     x, y = training
-    model.optimizer.check_rules([name for name, _ in model.named_weights()])
+    model.optimizer.check_rules(model.parameter_names)
     checkpoint = _checkpoint(model, settings, (*training, *(validation_data or ())))
     if settings.validation_split:
         rows, kept = split(y, settings.validation_split, model.seed)
