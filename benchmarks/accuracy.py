@@ -1,12 +1,12 @@
-"""How accurate is a recipe? One training after the other, with seeds 0, 1, 2, ..., and what they came to.
+"""Accuracy of a recipe over several seeds: 0, 1, 2, ...
 
 ::
 
-    train_mnist.py --recipe fast --seed 0, 1, ... -> errors on the test set -> mean, sd, least, most
+    train_mnist.py --recipe fast --seed 0, 1, ... -> errors on the test set -> mean, sd, min, max
 
-Days of processor time need not be spent at once: each training has a checkpoint, and each result is a line in
-`RECIPE.csv`; the same command goes on after a stop, and one with other options is refused. Seeds are those
-from 0 on, and none is left out.
+A full run may take days, and can be stopped: each training has a checkpoint, and each result is a line in
+`RECIPE.csv`. The same command continues after a stop; a command with other options is refused. Seeds count
+from 0, and none is left out.
 """
 
 import argparse
@@ -40,12 +40,12 @@ COLUMNS = [
 
 
 def train(recipe: str, seed: int, folder: Path, more: list[str]) -> str:
-    """Train with one seed, or go on with it; return the seconds that this took, "" where it was stopped."""
+    """Train with one seed, or resume; return the seconds it took, or "" for a resumed run."""
     program = str(Path(__file__).parents[1] / "examples" / "train_mnist.py")
     told = folder / "options.json"
     begun = (folder / "run" / CHECKPOINT).exists()
     if begun and json.loads(told.read_text(encoding="utf-8")) != more:
-        raise SystemExit(f"{folder} has a training with other options: give another --work")
+        raise SystemExit(f"{folder} has a run with other options: give another --work")
     given = [
         "--recipe",
         recipe,
@@ -64,12 +64,12 @@ def train(recipe: str, seed: int, folder: Path, more: list[str]) -> str:
     with open(folder / "log.txt", "a", encoding="utf-8") as log:
         done = subprocess.run([sys.executable, program, *arguments], stdout=log, stderr=log, check=False)
     if done.returncode or not (folder / "model.h5").exists():
-        raise SystemExit(f"{folder / 'log.txt'}: the training of seed {seed} failed")
+        raise SystemExit(f"{folder / 'log.txt'}: the run with seed {seed} failed")
     return "" if begun else f"{time.perf_counter() - start:.0f}"
 
 
 def result(seed: int, folder: Path, data: Path | None) -> dict[str, object]:
-    """Return the line of a trained model."""
+    """Return the result of one trained model, a line of `RECIPE.csv`."""
     from evaluate_mnist import commit
     from train_mnist import VALIDATION_IMAGES
 
@@ -93,24 +93,24 @@ def result(seed: int, folder: Path, data: Path | None) -> dict[str, object]:
 
 
 def summary(errors: list[int], images: int) -> str:
-    """Return mean, standard deviation, least and most of the accuracies, in percent."""
+    """Return mean, standard deviation, minimum and maximum of the accuracies, in percent, as text."""
     accuracies = 100 * (1 - np.array(errors) / images)
     spread = statistics.stdev(accuracies) if len(errors) > 1 else 0.0
     return (
         f"{len(errors)} seeds: mean {accuracies.mean():.3f} %, sd {spread:.3f}, "
-        f"least {accuracies.min():.2f}, most {accuracies.max():.2f}"
+        f"min {accuracies.min():.2f}, max {accuracies.max():.2f}"
     )
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the trainings that are not done yet."""
+    """Train with the seeds that are not done yet."""
     parser = argparse.ArgumentParser(description="Train a recipe with several seeds.")
     parser.add_argument("--recipe", default="fast", help="of examples/recipes.py (default: fast)")
     parser.add_argument("--seeds", type=whole, default=5, help="how many, from 0 on (default: 5)")
     parser.add_argument("--data", type=Path, help="a folder with four IDX files (default: MNIST)")
     parser.add_argument("--epochs", type=whole, help="instead of the recipe's")
-    parser.add_argument("--limit", type=whole, help="train on so many images only")
-    parser.add_argument("--work", type=Path, default=Path("trainings"), help="for models and checkpoints")
+    parser.add_argument("--limit", type=whole, help="train on this many images only")
+    parser.add_argument("--work", type=Path, default=Path("trainings"), help="models and checkpoints")
     parser.add_argument("--out", type=Path, default=Path("."), help="the folder of RECIPE.csv (default: .)")
     options = parser.parse_args(arguments)
     if not options.out.is_dir():
@@ -120,14 +120,14 @@ def main(arguments: list[str] | None = None) -> None:
     more = [text for name, value in given.items() for text in (name, str(value))]
     told = " ".join(
         f"{name} {getattr(value, 'name', value)}" for name, value in given.items()
-    )  # no whole path
+    )  # file names, without folders
     path = options.out / f"{options.recipe}.csv"
     rows: list[dict[str, object]] = []
     if path.exists():
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     if any(row.get("options") != told for row in rows):
-        raise SystemExit(f"{path} has trainings with other options: give another --out")
+        raise SystemExit(f"{path} has runs with other options: give another --out")
     for seed in range(len(rows), options.seeds):
         folder = options.work / f"{options.recipe}-{seed}"
         seconds = train(options.recipe, seed, folder, more)
@@ -142,7 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     commits = {row["commit"] for row in rows}
     if len(commits) > 1:
-        print(f"Of several commits, {', '.join(map(str, commits))}: was the recipe the same in all of them?")
+        print(f"Several commits, {', '.join(map(str, commits))}: was the recipe the same in all of them?")
     print(summary([int(str(row["test_errors"])) for row in rows], len(load_mnist(options.data)[1][1])))
 
 

@@ -1,10 +1,11 @@
-"""Arguments of the benchmarks' command lines, each checked, with a sentence of what was expected.
+"""Command-line arguments of the benchmarks, checked.
 
 ::
 
     "32,128" -> wholes -> [32, 128]        "64x64x3" -> image_size -> (64, 64, 3)
 
-Each function is a `type` for argparse, or makes one: argparse prints the option's name before the sentence.
+Each function is a `type` for argparse, or makes one. Its error says what was expected, and argparse prints
+the name of the option before it.
 """
 
 import argparse
@@ -22,25 +23,25 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
     result.add_argument("--rounds", type=whole, default=10, help="turns of each library or algorithm")
     result.add_argument(
-        "--threads", type=threads, default=numba.config.NUMBA_NUM_THREADS, help="the same for everybody"
+        "--threads", type=threads, default=numba.config.NUMBA_NUM_THREADS, help="the same for all"
     )
     return result
 
 
 def whole(text: str) -> int:
-    """Return a number of at least 1."""
+    """Return a whole number of at least 1."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number >= 1, received {text!r}")
     return int(text)
 
 
 def wholes(text: str) -> list[int]:
-    """Return the numbers of a list with commas between."""
+    """Return the numbers of a comma-separated list."""
     return [whole(part) for part in text.split(",")]
 
 
 def threads(text: str) -> int:
-    """Return a number of threads that Numba can give."""
+    """Return a number of threads that Numba can use."""
     most = numba.config.NUMBA_NUM_THREADS
     if (count := whole(text)) > most:
         raise argparse.ArgumentTypeError(
@@ -59,7 +60,7 @@ def image_size(text: str) -> tuple[int, int, int]:
 
 
 def image_sizes(text: str) -> list[tuple[int, int, int]]:
-    """Return the sizes of a list with commas between."""
+    """Return the sizes of a comma-separated list."""
     return [image_size(part) for part in text.split(",")]
 
 
@@ -69,7 +70,7 @@ def size_text(shape: Iterable[int]) -> str:
 
 
 def names(choices: Iterable[str]) -> Callable[[str], list[str]]:
-    """Return a type for a list of names out of `choices`, with commas between; it may be empty."""
+    """Return a type for a comma-separated list of names out of `choices`; the list may be empty."""
     known = list(choices)
 
     def parse(text: str) -> list[str]:
@@ -83,7 +84,7 @@ def names(choices: Iterable[str]) -> Callable[[str], list[str]]:
 
 
 def new_file(text: str) -> Path:
-    """Return a path to write to. A missing folder is seen now, not after minutes of measuring."""
+    """Return a path to write to, after checking its folder."""
     path = Path(text)
     if not path.parent.is_dir():
         raise argparse.ArgumentTypeError(

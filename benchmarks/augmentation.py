@@ -1,8 +1,8 @@
-"""What augmentation costs beside a training step: the variants of a batch, and a step, in turn.
+"""Time of augmentation compared with a training step, measured in turn.
 
 ::
 
-    batch -> a step;  batch -> variants, as each recipe wants them -> milliseconds, share of the step
+    batch -> a step;  batch -> variants, with the settings of each recipe -> milliseconds, share of the step
 """
 
 import sys
@@ -12,7 +12,7 @@ import arguments
 import machine
 import numba
 import numpy as np
-from networks import MNIST, documented_network, images_and_labels
+from networks import MNIST, images_and_labels, resized_mnist_cnn
 from reporting import Column, Table, time_columns, write_json
 from timing import interleaved, summary
 
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     """Run the benchmark."""
     from recipes import RECIPES
 
-    parser = arguments.parser("Time augmentation beside a training step of the documented network.")
+    parser = arguments.parser("Time augmentation, compared with a training step of mnist_cnn.")
     parser.add_argument("--batch-size", type=arguments.whole, default=128, help="images in a batch")
     parser.add_argument(
         "--json", type=arguments.new_file, default="augmentation.json", help="file of the figures"
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     print(machine.one_line(described))
     x, y = images_and_labels(options.batch_size)
     samples = np.arange(len(x))
-    model = documented_network(MNIST)
+    model = resized_mnist_cnn(MNIST)
     model.compile("adam", "sparse_categorical_crossentropy")
     kinds = {name: recipe.augmentation for name, recipe in RECIPES.items() if recipe.augmentation}
     kinds["best, all bent and erased"] = {**RECIPES["best"].augmentation, **ALL_KINDS}

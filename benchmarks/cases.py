@@ -1,13 +1,13 @@
-"""The convolutions that are measured, what they cost, and what their results must be.
+"""Convolutions to measure: their arrays, their cost, and their expected results.
 
 ::
 
-    Conv -> arrays -> arguments of conv2d, conv2d_grad_input, conv2d_grad_kernel
+    Conv -> arrays -> arguments of conv2d, conv2d_grad_input, conv2d_grad_filter
          -> flops, traffic                       -> reference: the results in float64
 
-Multiplications and additions are counted as the definition has them, 2 * N*OH*OW*F * KH*KW*C for each of the
-three passes, also for an algorithm that saves some: so a time and a rate say the same, and a rate above the
-machine's peak means work that was not done. The traffic is the compulsory one: every operand is read once and
+Multiplications and additions are counted as in the definition, 2 * N*OH*OW*F * KH*KW*C for each of the three
+passes, also for an algorithm that saves some. So rates rank algorithms as times do, and a rate above the peak
+of the machine means that work was saved. The traffic is the compulsory one: every operand is read once and
 the result is written once, as if the caches were as large as the memory.
 """
 
@@ -19,19 +19,19 @@ import numpy as np
 Pads = tuple[tuple[int, int], tuple[int, int]]
 NO_PADDING: Pads = ((0, 0), (0, 0))
 
-#: The passes, by the word for it on the command line: what to call it, and the function that computes it.
+#: The passes, by their name on the command line: the title of each, and the function that computes it.
 PASSES = {
     "forward": ("forward", "conv2d"),
     "input": ("input gradient", "conv2d_grad_input"),
-    "filter": ("filter gradient", "conv2d_grad_kernel"),
+    "filter": ("filter gradient", "conv2d_grad_filter"),
 }
 
 
 class Conv(NamedTuple):
     """The sizes of one convolution.
 
-    `out` is (OH, OW), from which the size of the input follows; `spare` are rows and columns at its end that
-    no window reaches. `pooled` says whether a max-pool of 2 comes next in the documented network.
+    `out` is (OH, OW), from which the size of the input follows. `spare` are rows and columns at the end of
+    the input that no window reaches. `pooled` says whether a 2x2 max-pool follows in `mnist_cnn`.
     """
 
     out: tuple[int, int]
@@ -61,25 +61,25 @@ class Conv(NamedTuple):
         }
 
     def arrays(self, batch: int, seed: int = 0) -> dict[str, np.ndarray]:
-        """Return x, w, b and dy in float32, from a normal distribution; w so that y is about 1."""
+        """Return x, w, b and dy in float32, normally distributed; w is scaled so that y is about 1."""
         rng = np.random.default_rng(seed)
         arrays = {name: rng.standard_normal(shape, np.float32) for name, shape in self.shapes(batch).items()}
         arrays["w"] /= np.float32(np.sqrt(self.kernel[0] * self.kernel[1] * self.channels))
         return arrays
 
     def arguments(self, function: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-        """Return the arguments of one of the three functions, by their names in `tinycnn.kernels.naive`."""
+        """Return the arguments of a function, by their names in `tinycnn.kernels.conv.naive`."""
         how = {"strides": self.strides, "padding": self.padding, "dilation": self.dilation}
         shape_of = {"x_shape": arrays["x"].shape, "w_shape": arrays["w"].shape}
         names = {
             "conv2d": ("x", "w", "b"),
             "conv2d_grad_input": ("dy", "w", "x_shape"),
-            "conv2d_grad_kernel": ("x", "dy", "w_shape"),
+            "conv2d_grad_filter": ("x", "dy", "w_shape"),
         }
         return {name: (arrays | shape_of)[name] for name in names[function]} | how
 
     def flops(self, batch: int) -> int:
-        """Return the multiplications and additions of one pass, by the definition."""
+        """Return the multiplications and additions of one pass, counted as in the definition."""
         return (
             2 * batch * self.out[0] * self.out[1] * self.filters * np.prod(self.kernel).item() * self.channels
         )
@@ -91,14 +91,14 @@ class Conv(NamedTuple):
         return 4 * sum(sizes[name] for name in moved)
 
     def describe(self, batch: int) -> str:
-        """Return the sizes as a reader of an error wants them."""
+        """Return the sizes as text, for an error."""
         (KH, KW), (OH, OW), (H, W) = self.kernel, self.out, self.size
         text = f"batch {batch}, {H}x{W}x{self.channels} -> {OH}x{OW}x{self.filters}, kernel {KH}x{KW}"
         usual = {"strides": (1, 1), "padding": NO_PADDING, "dilation": (1, 1)}
         return text + "".join(f", {k} {getattr(self, k)}" for k, v in usual.items() if getattr(self, k) != v)
 
 
-#: The convolutions of the documented network.
+#: The convolutions of `mnist_cnn`.
 LAYERS = {
     "conv1": Conv((26, 26), 1, 32, (3, 3)),
     "conv2": Conv((24, 24), 32, 64, (3, 3), pooled=True),
@@ -108,7 +108,7 @@ LAYERS = {
 
 
 def _taps(conv: Conv, xp: np.ndarray, visit: Callable[[int, int, np.ndarray], None]) -> None:
-    """Call visit(kh, kw, view) with the pixels of the padded images that a tap of the filter meets."""
+    """Call visit(kh, kw, view) with the pixels (N, OH, OW, C) under each tap of the filter."""
     (SH, SW), (DH, DW), (OH, OW) = conv.strides, conv.dilation, conv.out
     for kh, kw in np.ndindex(conv.kernel):
         rows = slice(kh * DH, kh * DH + (OH - 1) * SH + 1, SH)
@@ -117,12 +117,12 @@ def _taps(conv: Conv, xp: np.ndarray, visit: Callable[[int, int, np.ndarray], No
 
 
 def reference(conv: Conv, function: str, arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """Return the result of one pass in float64: tap by tap, which no algorithm of the library does.
+    """Return the result of one pass in float64, computed tap by tap, as no algorithm of the library does.
 
     Parameters
     ----------
     conv : Conv
-    function : "conv2d", "conv2d_grad_input" or "conv2d_grad_kernel"
+    function : "conv2d", "conv2d_grad_input" or "conv2d_grad_filter"
     arrays : dict
         x, w, b and dy, of any dtype.
     """

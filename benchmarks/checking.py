@@ -1,14 +1,14 @@
-"""Whether a kernel computes what it should, before anybody looks at its time.
+"""Checks of results, made before a kernel is timed.
 
 ::
 
     judge(function, arguments, expected) -> Verdict: right, wrong (with the reason) or refused
-    check_everywhere(function, name) -> a Verdict for each shape at which kernels go wrong
+    check_everywhere(function, name) -> a Verdict for each shape where kernels go wrong
 
-An error is the root of the mean square of the differences from the float64 result, as a share of that
-result's own root mean square. float32 kernels are at 1e-7 to 2e-6, Winograd's filter gradients at up to 4e-6.
-A filter gradient that is added up in one float32 sum is at 4e-6 to 5e-6 for a batch of 128, grows with the
-root of the batch, and is refused from about there.
+The error is the root mean square of the differences from the float64 result, relative to the root mean square
+of that result. float32 kernels have 1e-7 to 2e-6, Winograd's filter gradients up to 4e-6. A filter gradient
+in one plain float32 sum has 4e-6 to 5e-6 for a batch of 128. It grows with the square root of the batch, and
+is rejected beyond that.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ LIMIT = 5e-6
 
 
 class Verdict(NamedTuple):
-    """What came of one check: "right", "wrong" or "refused", the relative error, and why, in one line."""
+    """Result of one check: "right", "wrong" or "refused", the relative error, and a reason in one line."""
 
     kind: str
     error: float | None = None
@@ -47,10 +47,10 @@ def judge(
     ----------
     function : callable
     arguments : dict
-        By name. Arrays among them must come back as they were; if not, they are put right again.
+        By name. The function must not change arrays; if it does, they are restored.
     expected : ndarray of float64
     scale : ndarray of float64, optional
-        What the error is a share of, where `expected` may be near zero by chance: the sums of magnitudes.
+        Replaces `expected` as the denominator of the error, where it may be near zero by chance.
     """
     before = {name: value.copy() for name, value in arguments.items() if isinstance(value, np.ndarray)}
     try:
@@ -59,7 +59,7 @@ def judge(
         return Verdict("refused", reason=first_line(error))
     except (
         Exception
-    ) as error:  # whatever a kernel in the making may raise is to be reported, not to end the run
+    ) as error:  # an unfinished kernel may raise anything, which is reported and does not end the run
         return Verdict("wrong", reason=f"raises {type(error).__name__}: {first_line(error)}")
     changed = [name for name, value in before.items() if not np.array_equal(value, arguments[name])]
     for name in changed:
@@ -70,7 +70,7 @@ def judge(
 
 
 def compare(result: Any, expected: np.ndarray, scale: np.ndarray | None = None) -> Verdict:
-    """Return the verdict on a result: its type, shape, dtype, and then its values."""
+    """Return the verdict on the type, the shape, the dtype and the values of a result."""
     if not isinstance(result, np.ndarray):
         return Verdict("wrong", reason=f"returns {type(result).__name__}, expected an ndarray")
     if result.shape != expected.shape:
@@ -90,16 +90,16 @@ def compare(result: Any, expected: np.ndarray, scale: np.ndarray | None = None) 
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, not too long for a terminal."""
+    """Return the first line of the message of an error, cut to 90 characters."""
     lines = str(error).strip().splitlines() or ["no message"]
     return lines[0] if len(lines[0]) <= 90 else lines[0][:87] + "..."
 
 
 def adversarial() -> Iterator[tuple[int, Conv]]:
-    """Yield (batch, Conv) at which kernels go wrong: remainders of every block and vector, and single pixels.
+    """Yield (batch, Conv) where kernels go wrong: remainders of all blocks and vectors, and single pixels.
 
-    Every number of channels and of filters out of 1, 3, 17, 33 meets outputs of 1, 7 and 11 and filters of 2
-    and 3; then come oblong ones, strides, padding, dilation, and all of them together, with pixels to spare.
+    Each number of channels out of 1, 3, 17 and 33 is combined with outputs of 1, 7 and 11 and filters of 2
+    and 3. Then come oblong shapes, strides, padding, dilation, and all of them together with spare pixels.
     """
     sizes = (1, 3, 17, 33)
     for number, channels in enumerate(sizes):
@@ -119,15 +119,15 @@ def adversarial() -> Iterator[tuple[int, Conv]]:
 
 
 def check_everywhere(function: Callable[..., Any], name: str) -> Iterator[tuple[str, Verdict]]:
-    """Yield a description of each adversarial shape and the verdict on a function there.
+    """Yield the description of each adversarial shape, and the verdict on a function there.
 
-    Every other shape is tried without a bias.
+    Every other shape has no bias.
 
     Parameters
     ----------
     function : callable
-        With the signature of `tinycnn.kernels.naive`'s function of that name.
-    name : "conv2d", "conv2d_grad_input" or "conv2d_grad_kernel"
+        With the arguments of the function `name` in `tinycnn.kernels.conv.naive`.
+    name : "conv2d", "conv2d_grad_input" or "conv2d_grad_filter"
     """
     for seed, (batch, conv) in enumerate(adversarial()):
         arrays = conv.arrays(batch, seed)

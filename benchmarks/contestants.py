@@ -1,14 +1,13 @@
-"""Who computes one pass of one convolution: the library's algorithms, a file of your own, and the peers.
+"""Contestants for one pass of one convolution: the library's algorithms, your own kernel, and the peers.
 
 ::
 
     Problem (layer, pass, arrays) -> Contestant: call() to be timed, answer() to be checked
 
-The peers get their arrays once, in the memory order that they like, and give their results in it; turning
-them is not timed. PyTorch is timed in both of its memory formats.
+The peers get their arrays once, in their own memory order, and return results in it; the conversion is not
+timed. PyTorch is timed in both of its memory formats.
 """
 
-import importlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,14 +15,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from cases import PASSES, Conv, reference
 
-#: What of dL/d(pooled output) is not zero, after a ReLU that lets three in four through and a dropout of
-#: 0.25: 0.14 of the convolution's own output.
+from tinycnn import kernels
+
+#: The share of non-zeros in dL/d(pooled output), after a ReLU that passes three in four and a dropout of
+#: 0.25. It is 0.14 of the convolution's own output.
 POOLED_DENSITY = 0.56
-TORCH = ("torch", "torch channels_last")  # its two memory formats
+#: The functions of the three passes.
+OPERATIONS = {
+    "conv2d": kernels.conv2d,
+    "conv2d_grad_input": kernels.conv2d_grad_input,
+    "conv2d_grad_filter": kernels.conv2d_grad_filter,
+}
+TORCH = ("torch", "torch channels_last")  # the two memory formats
 
 
 class Problem:
-    """One pass of one convolution, with its arrays and its float64 result."""
+    """One pass of one convolution, with its arrays and its expected result in float64."""
 
     def __init__(self, layer: str, conv: Conv, word: str, batch: int, arrays: dict[str, np.ndarray]) -> None:
         self.layer, self.conv, self.word, self.batch, self.arrays = layer, conv, word, batch, arrays
@@ -34,10 +41,10 @@ class Problem:
 
 
 class Contestant(NamedTuple):
-    """Somebody who solves a problem.
+    """A function that computes a problem.
 
-    `call` takes `arguments` and returns a result of its own kind; `answer` makes of that an array in
-    tinycnn's order. `traffic` is the compulsory one in bytes.
+    `call` takes `arguments` and returns a result of any kind; `answer` converts it to an array in tinycnn's
+    order. `traffic` is the compulsory traffic in bytes.
     """
 
     who: str
@@ -53,54 +60,56 @@ def _as_it_is(result: Any) -> Any:
 
 
 def _first(result: Any) -> Any:
-    """Return the filter's gradient without that of the bias, where both were computed."""
+    """Return the filter gradient without the bias gradient, if both were computed."""
     return result[0] if isinstance(result, tuple) else result
 
 
 def from_function(who: str, function: Callable[..., Any], problem: Problem) -> Contestant:
-    """Return a contestant for a function with the signature of `tinycnn.kernels.naive`."""
+    """Return a contestant for a function with the arguments of `tinycnn.kernels.conv.naive`."""
     traffic = problem.conv.traffic(problem.function, problem.batch)
     return Contestant(who, function, problem.arguments, _as_it_is, problem.expected, traffic)
 
 
 def algorithm(name: str, problem: Problem) -> Contestant:
-    """Return an algorithm of the library."""
-    module = importlib.import_module(f"tinycnn.kernels.{name}")
-    return from_function(name, getattr(module, problem.function), problem)
+    """Return the contestant for an algorithm of the library."""
+    return from_function(name, partial(OPERATIONS[problem.function], algorithm=name), problem)
 
 
-def pooled(problem: Problem) -> Contestant:
-    """Return the library's gradients through a max-pool, which multiply only what is not zero.
+def sparse(problem: Problem) -> Contestant:
+    """Return the contestant for the library's sparse gradients, through ReLU and max-pool.
 
-    This is what a stage runs in the backward pass of the documented network, where conv2 and conv4 are
-    followed by ReLU, max-pool and dropout. Its operand is the gradient of the pooled output with the places
-    of the winners; the result is checked against the reference of the dense gradient that this stands for.
+    This is the backward pass of the fused layers in `mnist_cnn`, where ReLU, max-pool and dropout follow
+    conv2 and conv4. Its operands are the gradient of the pooled output and the argmax of each window. The
+    result is checked against the reference of the equivalent dense gradient.
     """
-    function = getattr(importlib.import_module("tinycnn.kernels.pooled"), problem.function)
+    from tinycnn.kernels.fused import conv_maxpool_grads
+
     conv, arrays = problem.conv, problem.arrays
     rng = np.random.default_rng(1)
     N, OH, OW, F = arrays["dy"].shape
     shape = N, OH // 2, OW // 2, F
     reached = rng.random(shape) < POOLED_DENSITY
     dp = rng.standard_normal(shape, np.float32) * reached
-    winner = np.where(reached, rng.integers(0, 4, shape), 4).astype(np.uint8)  # 4: the gradient ends here
+    argmax = np.where(reached, rng.integers(0, 4, shape), 4).astype(np.uint8)  # 4: the gradient ends here
     dense = np.zeros_like(arrays["dy"])
     for place in range(4):
         row, column = divmod(place, 2)
         window = dense[:, row : OH // 2 * 2 : 2, column : OW // 2 * 2 : 2]
-        window += np.where(winner == place, dp, 0)
+        window += np.where(argmax == place, dp, 0)
     expected = reference(conv, problem.function, arrays | {"dy": dense})
     x, w = arrays["x"], arrays["w"]
-    to_input = problem.function == "conv2d_grad_input"
-    operands = (dp, winner, w, x.shape) if to_input else (x, dp, winner, w.shape)
-    call = partial(function, *operands, conv.padding, (2, 2), (2, 2))
-    saved = dense.nbytes - dp.nbytes - winner.nbytes
+    geometry = conv.padding, (2, 2), (2, 2)
+    if problem.function == "conv2d_grad_input":
+        call = partial(conv_maxpool_grads.grad_input, dp, argmax, w, x.shape, *geometry)
+    else:
+        call = partial(conv_maxpool_grads.grad_filter, x, dp, argmax, w.shape, *geometry)
+    saved = dense.nbytes - dp.nbytes - argmax.nbytes
     traffic = conv.traffic(problem.function, problem.batch) - saved
-    return Contestant("pooled", call, {}, _first, expected, traffic)
+    return Contestant("sparse", call, {}, _first, expected, traffic)
 
 
 def torch_formats(problem: Problem, threads: int) -> Iterator[Contestant]:
-    """Yield PyTorch's kernels, in both memory formats: conv2d, and what its autograd calls for a gradient."""
+    """Yield PyTorch in both memory formats: conv2d, or the function that its autograd calls."""
     import torch
 
     torch.set_num_threads(threads)
@@ -111,7 +120,7 @@ def torch_formats(problem: Problem, threads: int) -> Iterator[Contestant]:
     geometry = list(conv.strides), pads, list(conv.dilation)
     order = (0, 3, 1, 2)  # to (N, C, H, W)
     turned = {"x": order, "dy": order, "w": (3, 2, 0, 1)}  # and (F, C, KH, KW)
-    back = (2, 3, 1, 0) if problem.function == "conv2d_grad_kernel" else (0, 2, 3, 1)
+    back = (2, 3, 1, 0) if problem.function == "conv2d_grad_filter" else (0, 2, 3, 1)
 
     def answer(result: Any) -> np.ndarray:
         return np.ascontiguousarray(result.numpy().transpose(back))
@@ -129,7 +138,7 @@ def torch_formats(problem: Problem, threads: int) -> Iterator[Contestant]:
                     return torch.nn.functional.conv2d(x, w, b, *geometry)
 
         else:
-            mask = [problem.function == "conv2d_grad_input", problem.function == "conv2d_grad_kernel", False]
+            mask = [problem.function == "conv2d_grad_input", problem.function == "conv2d_grad_filter", False]
 
             def call(x: Any = x, w: Any = w, dy: Any = dy, mask: Any = mask) -> Any:
                 gradients = torch.ops.aten.convolution_backward(
@@ -142,7 +151,7 @@ def torch_formats(problem: Problem, threads: int) -> Iterator[Contestant]:
 
 
 def onnxruntime(problem: Problem, threads: int) -> Contestant:
-    """Return ONNX Runtime with a model of one Conv node; there is no gradient."""
+    """Return ONNX Runtime with a model of one Conv node; it has no gradients."""
     from onnx_models import one_conv, session
 
     conv, arrays = problem.conv, problem.arrays
@@ -159,12 +168,12 @@ def onnxruntime(problem: Problem, threads: int) -> Contestant:
     )
 
 
-#: The peers, and the packages whose versions a table has to name.
+#: The peers, with the packages whose versions a table names.
 PEERS = {"torch": ("torch",), "onnxruntime": ("onnxruntime", "onnx")}
 
 
 def peers(names: list[str], problem: Problem, threads: int) -> Iterator[Contestant]:
-    """Yield the contestants of the peers that were asked for, as far as they have this pass."""
+    """Yield the contestants of the requested peers, as far as they have this pass."""
     if "torch" in names:
         yield from torch_formats(problem, threads)
     if "onnxruntime" in names and problem.function == "conv2d":

@@ -1,11 +1,11 @@
-"""Every convolution algorithm on every layer of the documented network, all passes, and the roofline.
+"""Benchmark of the convolution algorithms on the layers of `mnist_cnn`, with a roofline plot.
 
 ::
 
     python benchmarks/conv.py --peers torch,onnxruntime --roofline conv.png
     python benchmarks/conv.py --mine my_kernel.py
 
-    peaks of the machine -> for each layer and pass: check everybody, then time those who are right, in turn
+    peaks of the machine -> for each layer and pass: check all, then time the correct ones, in turn
 
 README.md in this folder says how each figure is counted.
 """
@@ -42,19 +42,19 @@ COLUMNS = [
     Column("of memory", 9, ".0%"),
 ]
 NOTES = [
-    "error: relative rms difference from float64. GFLOP/s: of the direct, dense arithmetic.",
-    "GB/s: every operand and the result once. of FMA, of memory: shares of the machine's own measured peaks;",
-    "above 100 % of FMA, multiplications were saved, not made.",
+    "error: relative rms difference from float64. GFLOP/s: arithmetic of the definition.",
+    "GB/s: every operand and the result once. of FMA, of memory: shares of the machine's measured peaks;",
+    "above 100 % of FMA, multiplications were saved.",
 ]
 POOLED_NOTE = (
-    "pooled: the library's gradients through ReLU, max-pool and dropout, multiplying only what is not zero: "
+    "sparse: the gradients of a convolution followed by ReLU, max-pool and dropout, over non-zeros only: "
     f"{contestants.POOLED_DENSITY / 4:.0%}."
 )
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Return the options; end with a sentence where one is wrong."""
-    parser = arguments.parser("Time the convolution algorithms on the layers of the documented network.")
+    """Return the options; end the program if one is wrong."""
+    parser = arguments.parser("Time the convolution algorithms on the layers of mnist_cnn.")
     usual = ",".join(name for name in ALGORITHMS if name != "naive")
     text = f"names of {', '.join(ALGORITHMS)} (naive takes hours at these sizes), or none"
     parser.add_argument(
@@ -102,18 +102,18 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def all_contestants(problem: Problem, options: argparse.Namespace) -> Iterator[Contestant]:
-    """Yield everybody who is asked for and has this pass."""
+    """Yield the requested contestants, as far as they have this pass."""
     for name in options.algorithms:
         yield contestants.algorithm(name, problem)
     if options.algorithms and problem.conv.pooled and problem.function != "conv2d":
-        yield contestants.pooled(problem)
+        yield contestants.sparse(problem)
     if problem.function in options.functions:
         yield contestants.from_function(options.mine.name[:20], options.functions[problem.function], problem)
     yield from contestants.peers(options.peers, problem, options.threads)
 
 
 def checked(problem: Problem, options: argparse.Namespace) -> Iterator[tuple[Contestant, float | None, str]]:
-    """Yield each contestant with its error, and the reason why it is not to be timed, if there is one."""
+    """Yield each contestant with its error, and the reason not to time it, or an empty string."""
     for contestant in all_contestants(problem, options):
 
         def answered(entry: Contestant = contestant, **given: Any) -> Any:
@@ -124,7 +124,7 @@ def checked(problem: Problem, options: argparse.Namespace) -> Iterator[tuple[Con
 
 
 def measure(problem: Problem, options: argparse.Namespace, peaks: dict[str, float]) -> list[dict[str, Any]]:
-    """Return the rows of one layer and pass: those who are right with their times, then the others."""
+    """Return the rows of one layer and pass: the correct ones with their times, then the others."""
     right, rows = [], []
     for contestant, error, reason in checked(problem, options):
         row = {"layer": problem.layer, "pass": problem.title, "who": contestant.who, "error": error}
@@ -147,21 +147,21 @@ def measure(problem: Problem, options: argparse.Namespace, peaks: dict[str, floa
 
 
 def better_format(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows with the faster one alone of PyTorch's two memory formats."""
+    """Return the rows without the slower of PyTorch's two memory formats."""
     formats = [row for row in rows if row["who"] in contestants.TORCH]
     slower = sorted(formats, key=lambda row: row["ms"])[1:]
     return [row for row in rows if row not in slower]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark; return 1 where somebody was wrong, else 0."""
+    """Run the benchmark; return 1 if a result was wrong, else 0."""
     options = parse_arguments(argv)
     with machine.pinned(options.threads):
         return run(options, argv)
 
 
 def run(options: argparse.Namespace, argv: list[str] | None) -> int:
-    """Measure, print, write and draw what the options ask for; return the status for the shell."""
+    """Measure, print, write and draw as requested; return the exit status."""
     packages = [package for name in options.peers for package in contestants.PEERS[name]]
     described = machine.describe(options.threads, packages)
     print(machine.one_line(described))
@@ -179,10 +179,10 @@ def run(options: argparse.Namespace, argv: list[str] | None) -> int:
                 table.add(row)
                 if "reason" in row:
                     print(f"      {row['reason']}")
-    if any(row["who"] == "pooled" for row in table.rows):
+    if any(row["who"] == "sparse" for row in table.rows):
         table.notes.append(POOLED_NOTE)
     if any(verdict["wrong"] for verdict in verdicts):
-        table.notes.append(f"{options.mine.name}: WRONG at some shapes, see above; its times mean little.")
+        table.notes.append(f"{options.mine.name}: WRONG at some shapes, see above; do not trust its times.")
     table.finish()
     write_json(options.json, "conv", argv, described, [table], peaks=peaks, limit=LIMIT, mine=verdicts)
     if options.roofline is not None:

@@ -1,11 +1,11 @@
-"""The curves of trainings: how many of the validation images are wrong after each epoch.
+"""Plot of validation errors by epoch, for several runs.
 
 ::
 
     classic-0.csv, fast-0.csv, fast-1.csv, ... -> a line for each, a colour for each recipe -> curves.png
 
-The files are those that `train_mnist.py` and `CSVLogger` write; what stands before the last hyphen of a name
-is the recipe.
+The files are those that `train_mnist.py` and `CSVLogger` write. The part of a name before the last hyphen is
+the recipe.
 """
 
 import argparse
@@ -17,7 +17,7 @@ COLOURS = ["#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#666666"]
 
 
 def errors(path: Path) -> list[float]:
-    """Return the percentage of wrong validation images after each epoch of a history."""
+    """Return the percentage of misclassified validation images after each epoch of a history."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if not rows or not rows[0].get("val_accuracy"):
@@ -26,7 +26,7 @@ def errors(path: Path) -> list[float]:
 
 
 def draw(histories: dict[str, list[list[float]]], out: Path) -> None:
-    """Draw the errors of each recipe's trainings, on a logarithmic axis."""
+    """Plot the errors of the runs of each recipe, on a logarithmic axis."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, MaxNLocator, StrMethodFormatter
 
@@ -44,15 +44,15 @@ def draw(histories: dict[str, list[list[float]]], out: Path) -> None:
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g} %"))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
-    axes.set_title("Wrong validation images")
+    axes.set_title("Errors on validation images")
     axes.grid(alpha=0.3)
-    axes.legend(title="recipe (trainings)")
+    axes.legend(title="recipe (runs)")
     figure.savefig(out, dpi=120)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Read the histories, draw them."""
-    parser = argparse.ArgumentParser(description="Draw the validation errors of trainings.")
+    """Read the histories and plot them."""
+    parser = argparse.ArgumentParser(description="Plot the validation errors of runs.")
     parser.add_argument("histories", type=Path, nargs="+", help="CSV files named RECIPE-SEED.csv")
     parser.add_argument("--out", type=Path, default=Path("curves.png"), help="(default: curves.png)")
     options = parser.parse_args(arguments)

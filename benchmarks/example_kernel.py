@@ -1,19 +1,20 @@
-"""A convolution of your own, for `python benchmarks/conv.py --mine benchmarks/example_kernel.py`.
+"""Example of your own convolution, for `python benchmarks/conv.py --mine benchmarks/example_kernel.py`.
 
 ::
 
     x (N, H, W, C), w (KH, KW, C, F) -> for each tap (kh, kw): pixels under it @ w[kh, kw] -> y (N, OH, OW, F)
 
-Define any of conv2d, conv2d_grad_input and conv2d_grad_kernel, with the arguments of
-`tinycnn/kernels/naive.py`; they are float32 and so must be the result. Raise ValueError for what you do not
-compute. This one, KH * KW products of matrices, is correct for every shape and far from fast: begin here.
+Define any of conv2d, conv2d_grad_input and conv2d_grad_filter, with the arguments of
+`tinycnn/kernels/conv/naive.py` except `relu`. The arrays are float32, and the result must be float32. Raise
+ValueError for shapes that you do not support. This kernel, KH * KW matrix products, is correct for every
+shape and far from fast: start here.
 """
 
 import numpy as np
 
 
 def conv2d(x, w, b=None, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)):
-    """Return y (N, OH, OW, F), the sum over the taps of the kernel."""
+    """Return y (N, OH, OW, F), the sum over the taps of the filter."""
     (SH, SW), (DH, DW), (KH, KW, _, F) = strides, dilation, w.shape
     xp = np.pad(x, ((0, 0), *padding, (0, 0)))
     OH = (xp.shape[1] - (KH - 1) * DH - 1) // SH + 1

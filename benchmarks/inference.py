@@ -1,13 +1,13 @@
-"""Inference with the documented network: images a second of a batch, and how long one image takes.
+"""Benchmark of inference with `mnist_cnn`: throughput of a batch, latency of a single image.
 
 ::
 
     python benchmarks/inference.py --peers torch,keras,onnxruntime
 
-    same weights for everybody -> must predict the same -> batches, in turn;  single images, in turn
+    same weights for all -> must predict the same -> batches, in turn;  single images, in turn
 
-A batch is judged by its median; single images also by their 99th percentile, since a service is judged by its
-slow answers.
+A batch is judged by the median of its times, single images also by the 99th percentile: a service is judged
+by its slowest answers.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from typing import Any
 import arguments
 import machine
 import numpy as np
-from networks import MNIST, documented_network, images_and_labels
+from networks import MNIST, images_and_labels, resized_mnist_cnn
 from peers import INFERENCE, PACKAGES, assemble, check_same
 from reporting import Column, Table, time_columns, write_json
 from timing import interleaved, summary
 
-CALLS_OF_ONE = 25  # single images in one turn: they are short
+CALLS_OF_ONE = 25  # single images in one turn, since they are short
 
 BATCH_COLUMNS = [
     Column("library", 34),
@@ -39,13 +39,13 @@ ONE_COLUMNS = [
     Column("calls", 6, "d"),
     Column("ratio", 6, ".2f"),
 ]
-RATIO = "ratio: how many times as long as tinycnn, by the medians."
+RATIO = "ratio: median time relative to tinycnn."
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Return the options; end with a sentence where one is wrong."""
-    parser = arguments.parser("Time inference with the documented network.")
-    text = f"names of {', '.join(INFERENCE)}, with commas between"
+    """Return the options; end the program if one is wrong."""
+    parser = arguments.parser("Time inference with mnist_cnn.")
+    text = f"names of {', '.join(INFERENCE)}, comma-separated"
     parser.add_argument("--peers", type=arguments.names(INFERENCE), default="", help=text, metavar="NAMES")
     parser.add_argument(
         "--batch-size", type=arguments.wholes, default="128", help="images in a batch; several with commas"
@@ -68,7 +68,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def batches(libraries: Sequence[Any], x: np.ndarray, rounds: int, table: Table) -> None:
-    """Add a row for each library, for predicting one batch."""
+    """Add a row for each library, for the prediction of one batch."""
     seconds = interleaved([lambda library=library: library.predict(x) for library in libraries], rounds)
     own = np.median(seconds[0])
     for library, times in zip(libraries, seconds, strict=True):
@@ -78,7 +78,7 @@ def batches(libraries: Sequence[Any], x: np.ndarray, rounds: int, table: Table) 
 
 
 def single_images(libraries: Sequence[Any], x: np.ndarray, rounds: int, table: Table) -> None:
-    """Add a row for each library, for predicting one image, of which each call gets another."""
+    """Add a row for each library, for the prediction of one image, a different one in each call."""
     images = [x[i : i + 1] for i in range(len(x))]
 
     def one(library: Any) -> Any:
@@ -95,7 +95,7 @@ def single_images(libraries: Sequence[Any], x: np.ndarray, rounds: int, table: T
 def main(argv: list[str] | None = None) -> None:
     """Run the benchmark."""
     options = parse_arguments(argv)
-    model = documented_network(options.image_size)
+    model = resized_mnist_cnn(options.image_size)
     packages = [package for name in options.peers for package in PACKAGES[name]]
     described = machine.describe(options.threads, packages)
     print(machine.one_line(described))

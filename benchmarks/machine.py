@@ -1,15 +1,15 @@
-"""The machine: what it is, and how fast it can be at all.
+"""Description of the machine, and its measured peaks.
 
 ::
 
     describe() -> processor, cores, memory, system, versions
     fma_peak(threads) -> GFLOP/s of multiply-adds in registers;   bandwidth(threads) -> GB/s from memory
 
-Both limits are measured, not looked up: a virtual machine's clock and its share of the memory channels are in
-no data sheet. The peak is measured with twelve chains of fused multiply-adds of whole vectors, which need no
-memory at all; the bandwidth with STREAM's triad, a = b + s * c (McCalpin 1995), over arrays far larger than
-the caches. STREAM counts the two arrays read and the one written, and so do we; that a processor may also
-have to read what it is about to overwrite is left out, as it is in the traffic of a convolution.
+Both peaks are measured, since no data sheet gives the clock of a virtual machine and its share of the memory
+channels. The peak of arithmetic is measured with twelve chains of fused multiply-adds of whole vectors, which
+use no memory. The bandwidth is measured with STREAM's triad, a = b + s * c (McCalpin 1995), over arrays far
+larger than the caches. As in STREAM, the two arrays read and the one written count. A processor may also have
+to read what it is about to overwrite; this is left out, here and in the traffic of a convolution.
 """
 
 import os
@@ -33,17 +33,17 @@ try:
 except ImportError:
     raise SystemExit('benchmarks: expected threadpoolctl; run pip install -e ".[bench]"') from None
 
-# Of independent multiply-adds: more than are in flight at a time (two a cycle, four cycles each), fewer than
-# there are registers on any processor.
+# Chains of independent multiply-adds: more than are in flight at a time (two a cycle, four cycles each),
+# fewer than the registers of any processor.
 CHAINS = 12
-STEPS = 2_000_000  # of each chain, in one measurement: some 7 ms
+STEPS = 2_000_000  # steps of each chain in one measurement: about 7 ms
 TRIAD = 2**25  # float32 elements of each of three arrays, 128 MiB
-REPEATS = 15  # of a measurement; the best counts, since a peak is what nothing got in the way of
-BUSY = 0.15  # cores that others may use before a table warns of them
+REPEATS = 15  # measurements; the best counts, since a peak is what nothing disturbed
+BUSY = 0.15  # cores that other processes may use before a table warns
 
 
 def lanes() -> int:
-    """Return how many float32 the widest vectors of this processor hold."""
+    """Return the number of float32 in the widest vectors of this processor."""
     features = binding.get_host_cpu_features()
     return 16 if features.get("avx512f") else 8 if features.get("avx2") else 4
 
@@ -69,7 +69,7 @@ def _fma_chains(typingctx: Any, steps: Any, factor: Any, addend: Any) -> Any:
 
         factors, addends = spread(factor), spread(addend)
         chains = [cgutils.alloca_once(builder, vector) for _ in range(CHAINS)]
-        for number, chain in enumerate(chains):  # each from elsewhere: equal ones would be merged
+        for number, chain in enumerate(chains):  # different start values: equal chains would be merged
             builder.store(spread(ir.Constant(ir.FloatType(), 1.0 + number)), chain)
         with cgutils.for_range(builder, steps):
             for chain in chains:
@@ -108,16 +108,16 @@ def _best(call: Callable[[], object]) -> float:
 
 
 def fma_peak(threads: int) -> float:
-    """Return GFLOP/s of float32 multiply-adds in registers, each counted as two, on so many threads."""
+    """Return the GFLOP/s of float32 multiply-adds in registers, each counted as two, on `threads` threads."""
     out = np.zeros(threads, np.float32)
-    factor, addend = np.float32(0.999), np.float32(0.001)  # towards 1: never a denormal, which would be slow
+    factor, addend = np.float32(0.999), np.float32(0.001)  # converges to 1: never a slow denormal
     with pinned(threads):
         seconds = _best(lambda: _multiply_add(threads, STEPS, factor, addend, out))
     return 2 * CHAINS * LANES * STEPS * threads / seconds / 1e9
 
 
 def bandwidth(threads: int, elements: int = TRIAD) -> float:
-    """Return GB/s of STREAM's triad on so many threads: two arrays read, one written."""
+    """Return the GB/s of STREAM's triad on `threads` threads: two arrays read, one written."""
     a, b, c = (np.full(elements, value, np.float32) for value in (0, 1, 2))
     with pinned(threads):
         seconds = _best(lambda: _triad(a, b, c, np.float32(0.5)))
@@ -126,7 +126,7 @@ def bandwidth(threads: int, elements: int = TRIAD) -> float:
 
 @contextmanager
 def pinned(threads: int) -> Iterator[None]:
-    """Give Numba, and BLAS behind NumPy's products, so many threads inside a with-block."""
+    """Set the number of threads of Numba, and of BLAS in NumPy, inside a with-block."""
     before = get_num_threads()
     set_num_threads(threads)
     try:
@@ -137,7 +137,7 @@ def pinned(threads: int) -> Iterator[None]:
 
 
 def processor() -> str:
-    """Return the processor's name, as far as the system knows it."""
+    """Return the name of the processor, as far as the system knows it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text(encoding="utf-8").splitlines():
@@ -147,9 +147,9 @@ def processor() -> str:
 
 
 def busy(seconds: float = 0.5) -> float | None:
-    """Return how many cores others keep busy, or None where the system does not tell.
+    """Return the number of cores that other processes keep busy, or None if the system does not say.
 
-    Looked at while this process sleeps; a hypervisor's stolen time counts.
+    Measured while this process sleeps. Time stolen by a hypervisor counts.
     """
     stat = Path("/proc/stat")
     if not stat.exists():
@@ -166,14 +166,14 @@ def busy(seconds: float = 0.5) -> float | None:
 
 
 def describe(threads: int, packages: Iterable[str] = ()) -> dict[str, Any]:
-    """Return what a figure has to be read with: machine, system, versions and day, JSON-able.
+    """Return the context of a figure: machine, system, versions and date, JSON-serialisable.
 
     Parameters
     ----------
     threads : int
-        That everybody was given.
+        The number of threads of every library.
     packages : iterable of str
-        Names of distributions besides tinycnn, NumPy and Numba; those not installed are left out.
+        Names of distributions besides tinycnn, NumPy and Numba. Missing ones are left out.
     """
     import tinycnn
 
@@ -196,7 +196,7 @@ def describe(threads: int, packages: Iterable[str] = ()) -> dict[str, Any]:
 
 
 def one_line(machine: dict[str, Any]) -> str:
-    """Return the description as a sentence for the top of a table."""
+    """Return the description as text, for the top of a table."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     cores = f"{machine['cores']} cores, {machine['threads']} threads, vectors of {machine['vector']}"
     text = f"{machine['processor']}, {cores}; {machine['system']}; {machine['date']}\n{versions}"

@@ -1,13 +1,13 @@
-"""How much memory training takes, of each library in a process of its own.
+"""Memory of training, for each library in a process of its own.
 
 ::
 
     parent -> python benchmarks/memory.py Torch ... -> model, steps -> {"before": ..., "peak": ...} -> parent
 
-`before` is what is resident once the library is imported and the model is built; `peak` is the most that was
-resident until the last step was done: weights, optimizer, activations, buffers, and whatever the library
-loads or compiles at the first step. On Linux both are read from /proc/self/status (VmRSS, VmHWM) and not from
-getrusage, whose ru_maxrss begins with what the parent of a process had; elsewhere ru_maxrss is all there is.
+`before` is the resident memory once the library is imported and the model is built. `peak` is the largest
+resident memory until the end of the last step: weights, optimizer, activations, buffers, and whatever the
+library loads or compiles at the first step. On Linux both are read from /proc/self/status (VmRSS, VmHWM),
+since ru_maxrss of getrusage starts from that of the parent process. Elsewhere ru_maxrss is used.
 """
 
 import argparse
@@ -19,19 +19,19 @@ from typing import Any
 
 import arguments
 import peers
-from networks import documented_network, images_and_labels
+from networks import images_and_labels, resized_mnist_cnn
 
 LIBRARIES = {name: getattr(peers, name) for name in ("Tinycnn", "Torch", "TorchChannelsLast", "Keras")}
 STATUS = Path("/proc/self/status")
 
 
 def resident() -> tuple[float, float]:
-    """Return what is resident now and the most that ever was, in MiB."""
+    """Return the current and the largest resident memory, in MiB."""
     if STATUS.exists():
         fields = dict(line.split(":", 1) for line in STATUS.read_text(encoding="utf-8").splitlines())
         now, most = (int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
         return now, most
-    import resource  # not on Windows, where nothing here can be measured
+    import resource  # not available on Windows, where memory is not measured
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     return most, most
@@ -40,9 +40,9 @@ def resident() -> tuple[float, float]:
 def measure(
     library: str, batch: int, image_size: tuple[int, int, int], steps: int, threads: int
 ) -> dict[str, Any]:
-    """Return the memory before and after training steps in this process, in MiB."""
+    """Return the memory before and after training steps, in this process, in MiB."""
     x, y = images_and_labels(batch, image_size)
-    trainer = LIBRARIES[library](documented_network(image_size), threads)
+    trainer = LIBRARIES[library](resized_mnist_cnn(image_size), threads)
     before, _ = resident()
     for _ in range(steps):
         trainer.step(x, y)
@@ -52,12 +52,12 @@ def measure(
 def in_own_process(
     library: str, batch: int, image_size: tuple[int, int, int], steps: int, threads: int
 ) -> dict[str, Any]:
-    """Return `measure` of a fresh process.
+    """Return the result of `measure` in a new process.
 
     Raises
     ------
     SystemExit
-        When the process failed, with the last line of what it said.
+        When the process failed, with the last line of its stderr.
     """
     options = ["--batch-size", batch, "--image-size", arguments.size_text(image_size)]
     options += ["--steps", steps, "--threads", threads]
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=arguments.whole, default=128, help="images in a batch")
     parser.add_argument("--image-size", type=arguments.image_size, default="28x28x1", help="HxWxC")
     parser.add_argument("--steps", type=arguments.whole, default=5, help="training steps")
-    parser.add_argument("--threads", type=arguments.threads, default=1, help="of the library")
+    parser.add_argument("--threads", type=arguments.threads, default=1, help="threads of the library")
     options = parser.parse_args()
     figures = measure(options.library, options.batch_size, options.image_size, options.steps, options.threads)
     print(json.dumps(figures))

@@ -1,8 +1,8 @@
-"""The documented network for images of any size, and images for it.
+"""The layers of `mnist_cnn` for images of any size, and images for them.
 
 ::
 
-    (H, W, C) -> documented_network -> Sequential;        batch, (H, W, C) -> images_and_labels -> x, y
+    (H, W, C) -> resized_mnist_cnn -> Sequential;        batch, (H, W, C) -> images_and_labels -> x, y
 """
 
 import numpy as np
@@ -14,13 +14,13 @@ MNIST = (28, 28, 1)
 CLASSES = 10
 
 
-def documented_network(image_size: tuple[int, int, int] = MNIST) -> tinycnn.Sequential:
+def resized_mnist_cnn(image_size: tuple[int, int, int] = MNIST) -> tinycnn.Sequential:
     """Return the layers of `tinycnn.mnist_cnn`, built for images (H, W, C), not compiled.
 
     Raises
     ------
     SystemExit
-        With one line, for images that are smaller than the filters.
+        For images that are smaller than the filters.
     """
     config = tinycnn.mnist_cnn(seed=0).get_config()
     try:
@@ -30,7 +30,7 @@ def documented_network(image_size: tuple[int, int, int] = MNIST) -> tinycnn.Sequ
 
 
 def images_and_labels(batch: int, image_size: tuple[int, int, int] = MNIST) -> tuple[np.ndarray, np.ndarray]:
-    """Return x (N, H, W, C) in float32 and y (N,): MNIST's for images of its size, else random ones."""
+    """Return x (N, H, W, C) of float32 and y (N,): MNIST for images of its size, random ones otherwise."""
     if image_size == MNIST:
         (images, labels), _ = load_mnist()
         return scale_images(images[:batch]), labels[:batch].astype(np.int64)

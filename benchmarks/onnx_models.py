@@ -1,12 +1,12 @@
-"""tinycnn's convolutions and networks as ONNX models, and a session that runs them.
+"""Conversion of tinycnn's convolutions and networks to ONNX models, and a session that runs them.
 
 ::
 
     model -> network(model) -> ONNX bytes -> session(bytes, threads) -> run(x)
 
-ONNX orders images as (N, C, H, W) and filters as (F, C, KH, KW). A network turns its images once, at the
-entry, so it takes the same arrays as tinycnn does; where a Dense follows Flatten, the rows of its kernel are
-turned instead.
+ONNX orders images as (N, C, H, W) and filters as (F, C, KH, KW). A network transposes its images once, at its
+input, so it takes the same arrays as tinycnn. If a Dense follows a Flatten, the rows of its kernel are
+reordered accordingly.
 """
 
 from collections.abc import Callable
@@ -19,18 +19,18 @@ import tinycnn
 from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D
 
 OPSET = 17
-IR_VERSION = 8  # what opset 17 came with: old runtimes read it too
+IR_VERSION = 8  # the version of opset 17, which old runtimes read too
 ACTIVATIONS = {"relu": ("Relu", {}), "softmax": ("Softmax", {"axis": 1})}
 
 
 def rows_turned(kernel: np.ndarray, feature_map: tuple[int, ...]) -> np.ndarray:
-    """Return a Dense kernel for features that were flattened as (C, H, W) and not as (H, W, C)."""
+    """Return a Dense kernel for features flattened as (C, H, W) instead of (H, W, C)."""
     units = kernel.shape[1]
     return kernel.reshape(*feature_map, units).transpose(2, 0, 1, 3).reshape(-1, units)
 
 
 def _finished(nodes: list[Any], constants: list[Any], shape: list[Any], out: list[Any]) -> bytes:
-    """Return the model of a graph from "x" of one shape to the output of its last node, of another."""
+    """Return the model of a graph from "x", of `shape`, to the output of its last node, of shape `out`."""
     from onnx import TensorProto, checker, helper
 
     entry = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
@@ -66,7 +66,7 @@ def one_conv(conv: Conv, w: np.ndarray, b: np.ndarray) -> bytes:
 
 
 class _Graph:
-    """A chain of nodes in the making: each takes what the one before gives."""
+    """A graph under construction: a sequence of nodes, each with the output of the previous one as input."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -87,10 +87,10 @@ class _Graph:
         self.last = output
 
     def add_layer(self, layer: Layer, feature_map: tuple[int, ...] | None) -> None:
-        """Append what computes one layer at inference; `feature_map` is what the Flatten before it got."""
+        """Append the nodes of a layer; `feature_map` is the input shape of a Flatten before it, or None."""
         if isinstance(layer, Conv2D):
             kernel = layer.params["kernel"].transpose(3, 2, 0, 1)
-            how = _conv_attributes(layer.kernel_size, layer.strides, layer.pads(), layer.dilation_rate)
+            how = _conv_attributes(layer.kernel_size, *layer.geometry())
             self.add("Conv", kernel, layer.params["bias"], **how)
         elif isinstance(layer, MaxPooling2D) and layer.padding == "valid":
             self.add("MaxPool", kernel_shape=list(layer.pool_size), strides=list(layer.strides))
@@ -102,14 +102,14 @@ class _Graph:
                 "Gemm", rows_turned(kernel, feature_map) if feature_map else kernel, layer.params["bias"]
             )
         elif not isinstance(layer, Dropout):  # which does nothing at inference
-            raise ValueError(f"onnx: expected a layer of the documented network, received {layer!r}")
+            raise ValueError(f"onnx: expected a layer of a kind in mnist_cnn, received {layer!r}")
         if (activation := getattr(layer, "activation", None)) is not None:
             operator, attributes = ACTIVATIONS[activation]
             self.add(operator, **attributes)
 
 
 def network(model: tinycnn.Sequential) -> bytes:
-    """Return a whole network at inference, for images (N, H, W, C)."""
+    """Return the model of a whole network at inference, for images (N, H, W, C)."""
     graph = _Graph()
     graph.add("Transpose", perm=[0, 3, 1, 2])
     feature_map = None
@@ -124,7 +124,7 @@ def network(model: tinycnn.Sequential) -> bytes:
 
 
 def session(model: bytes, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function that runs a model in ONNX Runtime on so many threads of the CPU."""
+    """Return a function that runs a model in ONNX Runtime, on `threads` threads of the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -1,12 +1,12 @@
-"""A network of tinycnn's in other libraries, with the same weights.
+"""Networks of tinycnn in other libraries, with the same weights.
 
 ::
 
     Sequential -> Tinycnn, Keras, Torch, OnnxRuntime -> predict(x), step(x, y)
 
-Each is imported only when asked for (`pip install "tinycnn[peers]"`). All get the same number of threads, the
-same arrays and the same optimizer, Adam with Keras' defaults. The layers are read from the model, so a peer
-fits images of every size; only the kinds of layers that the documented network has are known here.
+A library is imported only when requested (`pip install "tinycnn[peers]"`). All get the same number of
+threads, the same arrays and the same optimizer, Adam with Keras' defaults. The layers are read from the
+model, so a peer fits images of every size. Only the kinds of layers in `mnist_cnn` are supported.
 """
 
 import os
@@ -21,7 +21,7 @@ from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 
 
 class Tinycnn:
-    """This library."""
+    """The library itself."""
 
     def __init__(self, model: tinycnn.Sequential, threads: int) -> None:
         import numba
@@ -41,7 +41,7 @@ class Tinycnn:
 
 
 class Keras:
-    """Keras 3 on TensorFlow, one compiled graph for a step."""
+    """Keras 3 on TensorFlow, with one compiled graph for a step."""
 
     def __init__(self, model: tinycnn.Sequential, threads: int) -> None:
         os.environ.update(KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1")
@@ -57,7 +57,7 @@ class Keras:
 
     @staticmethod
     def _layers(model: tinycnn.Sequential) -> Iterator[Any]:
-        """Yield Keras' layers: the arguments have the same names, and the same meaning."""
+        """Yield Keras' layers: the arguments have the same names and meanings."""
         from keras import layers
 
         names = {
@@ -98,13 +98,13 @@ class Torch:
         self.loss = nn.CrossEntropyLoss()
 
     def _layers(self, model: tinycnn.Sequential) -> Iterator[Any]:
-        """Yield PyTorch's layers with the weights; the softmax at the end is part of its loss."""
+        """Yield PyTorch's layers with the weights; the softmax at the end is part of the loss."""
         nn = self.torch.nn
         feature_map: tuple[int, ...] | None = None
         for layer in model.layers:
             if isinstance(layer, Conv2D):
                 channels = (layer.input_shape or ())[2]
-                padding = [before for before, _ in layer.pads()]
+                padding = [before for before, _ in layer.geometry()[1]]
                 how = (layer.kernel_size, layer.strides, padding, layer.dilation_rate)
                 kernel = layer.params["kernel"].transpose(3, 2, 0, 1)  # (F, C, KH, KW)
                 yield self._filled(nn.Conv2d(channels, layer.filters, *how), kernel, layer)
@@ -148,13 +148,13 @@ class Torch:
 
 
 class TorchChannelsLast(Torch):
-    """The same in the other memory format, which some of its kernels prefer."""
+    """PyTorch in its other memory format, in which some of its kernels are faster."""
 
     channels_last = True
 
 
 class OnnxRuntime:
-    """ONNX Runtime, on a graph made of the weights; it does not train."""
+    """ONNX Runtime, for inference only."""
 
     def __init__(self, model: tinycnn.Sequential, threads: int) -> None:
         import onnxruntime
@@ -163,7 +163,7 @@ class OnnxRuntime:
         self.predict = session(network(model), threads)
 
 
-#: Who can be asked for, each with its classes; and the packages whose versions a table has to name.
+#: The peers with their classes, and the packages whose versions a table names.
 TRAINING = {"torch": (Torch, TorchChannelsLast), "keras": (Keras,)}
 INFERENCE: dict[str, tuple[type, ...]] = {**TRAINING, "onnxruntime": (OnnxRuntime,)}
 PACKAGES = {
@@ -174,12 +174,12 @@ PACKAGES = {
 
 
 def assemble(names: Sequence[str], model: tinycnn.Sequential, threads: int) -> list[Any]:
-    """Return tinycnn and the peers of these names, all with the weights of the model.
+    """Return tinycnn and the named peers, all with the weights of the model.
 
     Raises
     ------
     SystemExit
-        With one line, where a peer is not installed.
+        When a peer is not installed.
     """
     libraries: list[Any] = [Tinycnn(model, threads)]
     for name in names:
@@ -191,11 +191,11 @@ def assemble(names: Sequence[str], model: tinycnn.Sequential, threads: int) -> l
 
 
 def check_same(libraries: Sequence[Any], x: np.ndarray) -> None:
-    """Stop unless every library predicts the same from the same weights."""
+    """End the program unless all libraries predict the same from the same weights."""
     expected = libraries[0].predict(x)
     for library in libraries[1:]:
         difference = np.abs(library.predict(x) - expected).max()
         if not difference < 1e-5:
-            raise SystemExit(f"{library.version} predicts otherwise: largest difference {difference:.1e}")
+            raise SystemExit(f"{library.version} predicts differently: largest difference {difference:.1e}")
     if len(libraries) > 1:
         print(f"All {len(libraries)} predict the same. Starting benchmarks.")

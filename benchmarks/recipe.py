@@ -1,11 +1,12 @@
-"""From the start of the process to the final weights: a recipe here and in PyTorch, in turn.
+"""Benchmark of a recipe, from the start of the process to the final weights, compared with PyTorch.
 
 ::
 
     train_mnist.py --recipe fast, recipe_torch.py --recipe fast, train_mnist.py ... -> seconds, ratio
 
-Everything counts: importing, reading the data, augmentation, validation after each epoch, writing the model.
-The first run of tinycnn is one with an empty cache of kernels, told apart: what a new machine sees once.
+Everything counts: imports, reading the data, augmentation, validation after each epoch, writing the model.
+The first run of tinycnn has an empty compilation cache and is reported separately: a new machine sees this
+once.
 """
 
 import os
@@ -33,7 +34,7 @@ COLUMNS = [
 
 
 def run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[float, float]:
-    """Return how many seconds a process took, and the last validation accuracy that it printed."""
+    """Return the seconds that a process took, and the last validation accuracy that it printed."""
     start = time.perf_counter()
     done = subprocess.run(
         command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     options_of.set_defaults(rounds=2)
     options_of.add_argument("--recipe", default="fast", help="of examples/recipes.py")
     options_of.add_argument("--epochs", type=whole, help="instead of the recipe's")
-    options_of.add_argument("--limit", type=whole, help="train on so many images only")
+    options_of.add_argument("--limit", type=whole, help="train on this many images only")
     options_of.add_argument("--json", type=Path, default=Path("recipe.json"), help="file of the figures")
     options = options_of.parse_args(arguments)
     if (load := busy()) and load > 0.1:
@@ -78,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def measure(options, shared: list[str], folder: Path) -> Table:
-    """Return the table, its processes run in turn; the first of ours compiles."""
+    """Return the table. The processes run in turn, and the first run of tinycnn compiles."""
     ours = [sys.executable, str(HERE.parent / "examples" / "train_mnist.py"), *shared, "--verbose", "2"]
     theirs = [sys.executable, str(HERE / "recipe_torch.py"), *shared, "--threads", str(options.threads)]
     names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

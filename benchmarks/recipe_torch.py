@@ -1,12 +1,12 @@
-"""A recipe of examples/recipes.py, trained by PyTorch: the same network, settings, images and steps.
+"""Training of a recipe in PyTorch: the same network, settings, images and steps.
 
 ::
 
     recipe -> PyTorch's layers, AdamW, a warp of each batch, average of the weights -> validation accuracy
 
-What a PyTorch user would write for speed on a CPU, eager and in float32: channels_last, one fused AdamW, the
-warp of a whole batch by `grid_sample`, the average by one `_foreach_lerp_`. It has no flips, elastic bending
-and erasing. `recipe.py` runs it as a process of its own.
+This is what a PyTorch user would write for speed on a CPU, eager and in float32: channels_last, one fused
+AdamW, the warp of a whole batch by `grid_sample`, the average by one `_foreach_lerp_`. Flips, elastic bending
+and erasing are not supported. `recipe.py` runs it in a process of its own.
 """
 
 import argparse
@@ -19,15 +19,15 @@ from arguments import threads, whole
 from peers import TorchChannelsLast
 
 from tinycnn.datasets import load_mnist, scale_images
-from tinycnn.randomness import generator
-from tinycnn.schedules import rate
+from tinycnn.optimizers.schedules import rate
+from tinycnn.support.randomness import generator
 from tinycnn.training.batches import epoch_order, split
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
 
 class Training:
-    """A network and all that goes on in a step."""
+    """Training of one network: its data, its optimizer and its steps."""
 
     def __init__(self, name: str, seed: int, epochs: int | None, limit: int | None, count: int) -> None:
         import recipes
@@ -109,7 +109,7 @@ class Training:
             print(f"Epoch {epoch + 1}/{self.epochs}  val_accuracy {self.evaluate():.4f}", flush=True)
 
     def evaluate(self) -> float:
-        """Return the accuracy on the validation images, with the averages where there are some."""
+        """Return the accuracy on the validation images, with averaged weights if the recipe has them."""
         torch = self.torch
         self.model.eval()
         with torch.no_grad():

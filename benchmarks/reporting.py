@@ -1,11 +1,11 @@
-"""Figures as a table on the terminal, as JSON, and as Markdown.
+"""Tables of figures, on the terminal, as JSON and as Markdown.
 
 ::
 
     Table(title, columns), rows -> lines as they come;   write_json(path, tables) -> results.py -> Markdown
 
-A row is a dictionary of plain numbers and texts; a column says which entry it shows, and how. The columns
-travel with the rows, so that whoever reads the file can print the same table.
+A row is a dictionary of numbers and texts. A column says which entry it shows, and how. The columns are saved
+with the rows, so the same table can be printed from the file.
 """
 
 import json
@@ -16,34 +16,34 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-WIDTH = 120  # of a terminal that a table must fit
+WIDTH = 120  # of a terminal that every table fits
 
 
 class Column(NamedTuple):
-    """One column: the entry of a row, how many characters wide, and Python's format of it ("" for texts)."""
+    """One column: the entry of a row, the width in characters, and the format ("" for texts)."""
 
     key: str
     width: int
     form: str = ""
 
     def show(self, row: dict[str, Any]) -> str:
-        """Return the entry as text; a dash where there is none."""
+        """Return the entry as text, or a dash if there is none."""
         value = row.get(self.key)
         return "-" if value is None else format(value, self.form)
 
 
 @dataclass
 class Table:
-    """A titled table that is printed line by line while it is measured.
+    """A table with a title, printed line by line during the measurement.
 
     Parameters
     ----------
     title : str
     columns : list of Column
     rows : list of dict
-        What `add` was given.
+        The rows added so far.
     notes : list of str
-        What a reader must know to read the figures.
+        Explanations of the figures.
     """
 
     title: str
@@ -57,12 +57,12 @@ class Table:
         print(f"\n{self.title}\n" + " ".join(heads).rstrip(), flush=True)
 
     def add(self, row: dict[str, Any]) -> None:
-        """Keep a row and print it."""
+        """Add a row and print it."""
         self.rows.append(row)
         print(self.line(row), flush=True)
 
     def line(self, row: dict[str, Any]) -> str:
-        """Return a row as one line: texts to the left, numbers to the right."""
+        """Return a row as one line, with texts aligned left and numbers aligned right."""
         return " ".join(_pad(column.show(row), column) for column in self.columns).rstrip()
 
     def finish(self) -> None:
@@ -71,7 +71,7 @@ class Table:
             print(note)
 
     def markdown(self) -> str:
-        """Return the table in Markdown, with its title above and its notes below."""
+        """Return the table in Markdown, with the title above and the notes below."""
         lines = [f"### {self.title}", ""]
         lines.append("| " + " | ".join(column.key for column in self.columns) + " |")
         lines.append("|" + "|".join("---:" if column.form else "---" for column in self.columns) + "|")
@@ -112,7 +112,7 @@ def write_json(
         From `machine.describe`.
     tables : iterable of Table
     **more
-        Entries besides, such as the measured peaks.
+        Further entries, such as the measured peaks.
     """
     given = sys.argv[1:] if argv is None else argv
     content = {

@@ -1,10 +1,10 @@
-"""The page of results, made from the JSON files of full runs: nothing in it is written by hand.
+"""Generation of the page of results from the JSON files of full runs.
 
 ::
 
     python benchmarks/results.py conv.json training.json inference.json scaling.json -> benchmarks/RESULTS.md
 
-Each file brings its tables, its machine and the command that it was made with.
+Each file holds its tables, the machine and the command.
 """
 
 import argparse
@@ -19,14 +19,14 @@ from reporting import read_tables
 PAGE = Path(__file__).parent / "RESULTS.md"
 HEAD = """# Results of the benchmarks
 
-Made by `python benchmarks/results.py` from the files that the commands below wrote; [README.md](README.md)
-says how each figure is counted. Medians; "10 %" and "90 %" are the spread. Read ratios: absolute figures
-belong to this machine on this day.
+Written by `python benchmarks/results.py` from the files that the commands below produced;
+[README.md](README.md) says how each figure is counted. Times are medians; "10 %" and "90 %" are percentiles.
+Read ratios: absolute figures belong to this machine on this day.
 """
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Return the options, with the content of the files; end with a sentence where one is wrong."""
+    """Return the options, with the contents of the files; end the program if one is wrong."""
     parser = argparse.ArgumentParser(
         description="Write the page of results from JSON files of the benchmarks.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -36,7 +36,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--picture",
         action="append",
         default=[],
-        help="to show at the top, relative to the page",
+        help="a picture for the top of the page, relative to it",
         metavar="FILE",
     )
     parser.add_argument("--out", type=arguments.new_file, default=PAGE, help="the page to write")
@@ -55,7 +55,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def section(content: dict[str, Any]) -> str:
-    """Return the Markdown of one file: its machine, its command and its tables."""
+    """Return the Markdown of one file: the command, the machine and the tables."""
     lines = [f"## {content['benchmark']}", "", f"`{content['command']}`", ""]
     lines += [f"{line}  " for line in one_line(content["machine"]).splitlines()]
     if "peaks" in content:

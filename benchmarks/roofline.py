@@ -1,11 +1,11 @@
-"""The measured convolutions under the limits of the machine: Williams, Waterman & Patterson, CACM 2009.
+"""Roofline plot of the measured convolutions (Williams, Waterman & Patterson, CACM 2009).
 
 ::
 
     rows of conv.py, measured peaks -> a panel for each pass: GFLOP/s over FLOP per byte of compulsory traffic
 
-The slope is the memory's roof, the level line that of the multiply-adds. A point above the level line saved
-multiplications: Winograd, or a gradient of which the zeros were skipped.
+The slope is the limit of the memory, the level line that of the multiply-adds. A point above the level line
+has saved multiplications: Winograd, or a sparse gradient.
 """
 
 from pathlib import Path
@@ -13,19 +13,20 @@ from typing import Any
 
 import numpy as np
 
-# Okabe and Ito's colours, which stay apart in every kind of colour vision; shapes help in black and white.
+# Okabe and Ito's colours, distinguishable with every kind of colour vision; shapes help in black and white.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 MARKERS = "osD^vP*X"
 
 
 def draw(path: Path, rows: list[dict[str, Any]], peaks: dict[str, float], title: str) -> None:
-    """Draw the picture; the suffix of the path decides its format.
+    """Draw the plot to a file.
 
     Parameters
     ----------
     path : Path
+        Its suffix is the format.
     rows : list of dict
-        With "layer", "pass", "who", "GFLOP/s" and "FLOP/byte"; those without a time are left out.
+        With "layer", "pass", "who", "GFLOP/s" and "FLOP/byte". Rows without a time are left out.
     peaks : dict
         "GFLOP/s" and "GB/s", measured.
     title : str
@@ -38,7 +39,7 @@ def draw(path: Path, rows: list[dict[str, Any]], peaks: dict[str, float], title:
         return
     people = [
         row["who"].removesuffix(" channels_last") for row in rows
-    ]  # PyTorch is one, whatever its format
+    ]  # PyTorch is one contestant, whatever its format
     styles = dict(zip(dict.fromkeys(people), zip(COLOURS * 2, MARKERS * 2, strict=True), strict=False))
     figure = Figure(figsize=(max(7.0, 4.6 * len(passes)), 5.2), layout="constrained")
     panels = figure.subplots(1, len(passes), sharey=True, sharex=True, squeeze=False)[0]
@@ -66,7 +67,7 @@ def draw(path: Path, rows: list[dict[str, Any]], peaks: dict[str, float], title:
 
 
 def _roofs(axes: Any, span: np.ndarray, peaks: dict[str, float]) -> None:
-    """Draw the two limits on logarithmic axes."""
+    """Draw the two limits, on logarithmic axes."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     axes.set_xscale("log")
@@ -93,7 +94,7 @@ def _roofs(axes: Any, span: np.ndarray, peaks: dict[str, float]) -> None:
 
 
 def _layer_names(axes: Any, rows: list[dict[str, Any]]) -> None:
-    """Write the name of each layer above the foot of the panel, at the intensity of its dense algorithms."""
+    """Write the name of each layer at the bottom of the panel, at the intensity of its dense algorithms."""
     for layer in dict.fromkeys(row["layer"] for row in rows):
         x = min(row["FLOP/byte"] for row in rows if row["layer"] == layer)
         axes.axvline(x, color="black", alpha=0.12, linewidth=1)

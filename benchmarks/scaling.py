@@ -1,4 +1,4 @@
-"""How times grow with threads, batches, images and channels, and from how much work a second thread pays.
+"""Benchmark of scaling with threads, batches, images and channels.
 
 ::
 
@@ -7,8 +7,9 @@
     steps     training steps by batch size           images    training steps by size of the images
     channels  one convolution by its channels        crossing  one convolution by the amount of work
 
-Every part runs on 1, 2, ... threads, which take turns. The headline is the end of the first table: all
-threads against one, for a training step of the documented network, at the last of the batch sizes.
+Every part runs on 1, 2, ... threads, in turn. The crossing is the amount of work from which more threads pay.
+The headline is the end of the first table: the speed-up of all threads over one, for a training step of
+`mnist_cnn` with the last of the batch sizes.
 """
 
 import argparse
@@ -21,15 +22,15 @@ import machine
 import numba
 import numpy as np
 from cases import Conv
-from networks import documented_network, images_and_labels
+from networks import images_and_labels, resized_mnist_cnn
 from reporting import Column, Table, time_columns, write_json
 from timing import interleaved, summary
 
 from tinycnn import kernels
 
-TURN = 2e-3  # seconds that a turn of a short function should take, so that the clock's own cost does not show
-PAYS = 1.05  # speed-up from which more threads are said to pay
-#: (outputs, channels, filters, batch) of 3x3 convolutions, from hardly any work to a real layer's.
+TURN = 2e-3  # seconds of a turn of a short function, so that the cost of the clock is negligible
+PAYS = 1.05  # speed-up from which more threads pay
+#: (outputs, channels, filters, batch) of 3x3 convolutions, from very little work to that of a real layer.
 WORK = (
     *((4, 4, 8, 1), (4, 16, 16, 1), (6, 16, 32, 1), (8, 32, 32, 1), (12, 32, 32, 1)),
     *((12, 32, 64, 1), (24, 32, 64, 1), (24, 32, 64, 2), (24, 32, 64, 4), (24, 32, 64, 16)),
@@ -41,7 +42,7 @@ PARTS = ("steps", "images", "channels", "crossing")
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Return the options; end with a sentence where one is wrong."""
+    """Return the options; end the program if one is wrong."""
     parser = arguments.parser("Time training steps and convolutions on 1 to --threads threads.")
     parser.add_argument(
         "--parts",
@@ -51,13 +52,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="NAMES",
     )
     parser.add_argument(
-        "--batch-size", type=arguments.wholes, default="1,8,32,128", help="of the steps; with commas"
+        "--batch-size", type=arguments.wholes, default="1,8,32,128", help="of the steps; comma-separated"
     )
     parser.add_argument(
         "--image-size",
         type=arguments.image_sizes,
         default="28x28x1,28x28x3,64x64x3",
-        help="HxWxC of the images, with commas",
+        help="HxWxC of the images, comma-separated",
         metavar="SIZES",
     )
     parser.add_argument("--image-batch", type=arguments.whole, default=32, help="images in a batch of these")
@@ -78,9 +79,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def on_threads(
     function: Callable[[], object], counts: Sequence[int], rounds: int, calls: int
 ) -> list[dict[str, float]]:
-    """Return the summary of a function's times on each number of threads, taken in turn.
+    """Return the summary of the times of a function on each number of threads, in turn.
 
-    The number is set before each call; that takes less than a microsecond.
+    The number is set before each call, which takes less than a microsecond.
     """
 
     def on(count: int) -> Callable[[], object]:
@@ -94,14 +95,14 @@ def on_threads(
 
 
 def step_table(title: str, work: Sequence[tuple[tuple[int, int, int], int]], options: Any) -> Table:
-    """Return the table of training steps on (image size, batch) on every number of threads."""
+    """Return the table of training steps for each (image size, batch) and each number of threads."""
     columns = [Column("images of", 10), Column("batch", 6, "d"), Column("threads", 8, "d"), *time_columns(9)]
     columns += [Column("images/s", 9, ".0f"), Column("speed-up", 9, ".2f")]
-    table = Table(title, columns, notes=["speed-up: against one thread, by the medians."])
+    table = Table(title, columns, notes=["speed-up: median time on one thread, divided by this one."])
     table.start()
     counts = range(1, options.threads + 1)
     for image_size, batch in work:
-        model = documented_network(image_size)
+        model = resized_mnist_cnn(image_size)
         model.compile("adam", "sparse_categorical_crossentropy")
         x, y = images_and_labels(batch, image_size)
         times = on_threads(lambda m=model, x=x, y=y: m.train_on_batch(x, y), counts, options.rounds, 3)
@@ -115,17 +116,16 @@ def step_table(title: str, work: Sequence[tuple[tuple[int, int, int], int]], opt
 
 def convolution(conv: Conv, batch: int, algorithm: str) -> Callable[[], np.ndarray]:
     """Return the forward pass of a convolution as a function without arguments."""
-    conv2d = kernels.find("conv2d", algorithm)
     given = conv.arguments("conv2d", conv.arrays(batch))
-    return lambda: conv2d(**given)
+    return lambda: kernels.conv2d(**given, algorithm=algorithm)
 
 
 def channel_table(options: Any) -> Table:
-    """Return the table of a 3x3 convolution to 24x24x64 by channels, on every number of threads."""
+    """Return the table of a 3x3 convolution to 24x24x64 by channels and number of threads."""
     columns = [Column("channels", 9, "d"), Column("threads", 8, "d"), *time_columns(9)]
     columns += [Column("GFLOP/s", 9, ".1f"), Column("speed-up", 9, ".2f")]
     title = f"Channels: {options.algorithm} conv2d, 3x3, to 24x24x64, batch {options.image_batch}"
-    table = Table(title, columns, notes=["GFLOP/s: of the direct arithmetic."])
+    table = Table(title, columns, notes=["GFLOP/s: arithmetic of the definition."])
     table.start()
     counts = range(1, options.threads + 1)
     for channels in CHANNELS:
@@ -141,7 +141,7 @@ def channel_table(options: Any) -> Table:
 
 
 def crossing_table(options: Any) -> Table:
-    """Return the table of one convolution from little work to much, on one thread and on all."""
+    """Return the table of one convolution by the amount of work, on one thread and on all."""
     columns = [Column("batch", 6, "d"), Column("output", 10), Column("channels", 9, "d")]
     columns += [Column("MFLOP", 9, ".2f"), Column("us, 1 thread", 13, ".1f"), Column("us, all", 9, ".1f")]
     columns += [Column("speed-up", 9, ".2f")]
@@ -150,7 +150,7 @@ def crossing_table(options: Any) -> Table:
     for out, channels, filters, batch in WORK:
         conv = Conv((out, out), channels, filters, (3, 3))
         run = convolution(conv, batch, options.algorithm)
-        run()  # compiles, where nothing is compiled yet
+        run()  # compiles if necessary
         (first,) = on_threads(run, [1], 1, 3)
         calls = max(3, min(1000, int(1e3 * TURN / first["ms"])))
         one, all_of_them = on_threads(run, [1, options.threads], options.rounds, calls)
@@ -164,7 +164,7 @@ def crossing_table(options: Any) -> Table:
 
 
 def crossing_sentence(rows: list[dict[str, Any]]) -> str:
-    """Return from how much work on all threads are faster, for this amount and every larger one."""
+    """Return a sentence: the least work from which all threads are faster, there and for all larger work."""
     rows = sorted(rows, key=lambda row: row["MFLOP"])
     paying = []
     for row in reversed(rows):
@@ -177,7 +177,7 @@ def crossing_sentence(rows: list[dict[str, Any]]) -> str:
 
 
 def draw(path: Path, table: Table) -> None:
-    """Draw the times of the crossing over the work."""
+    """Plot the times of the crossing over the work."""
     from matplotlib.figure import Figure
 
     rows = sorted(table.rows, key=lambda row: row["MFLOP"])
@@ -202,7 +202,7 @@ def main(argv: list[str] | None = None) -> None:
     tables = []
     if "steps" in options.parts:
         work = [((28, 28, 1), batch) for batch in options.batch_size]
-        tables.append(step_table("Training step of the documented network", work, options))
+        tables.append(step_table("Training step of mnist_cnn", work, options))
         last = tables[-1].rows[-1]
         speed_up = f"{last['speed-up']:.2f} times as fast"
         print(f"{last['threads']} threads / 1 thread, batch {last['batch']}: {speed_up}")

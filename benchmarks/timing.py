@@ -1,13 +1,13 @@
-"""Times of several functions, taken in turn.
+"""Timing of several functions, in turn.
 
 ::
 
     functions A, B, C -> A A A, B B B, C C C, A A A, ... -> seconds of every call -> median and spread
 
-A machine's speed drifts with its temperature and its neighbours. In turn, a slow minute is unkind to all
-alike, so ratios stay true where milliseconds do not. Before each turn the machine rests and the function is
-called once without a clock: thread pools (OpenBLAS, OpenMP, ONNX Runtime) spin for some 20 ms after their
-work, on the cores of whoever comes next, and the caches hold the arrays of whoever came before.
+The speed of a machine drifts with its temperature and its neighbours. In turn, a slow minute affects all
+functions, so ratios stay true where milliseconds do not. Before each turn the machine rests, and the function
+is called once without timing. Thread pools (OpenBLAS, OpenMP, ONNX Runtime) spin for about 20 ms after their
+work, on the cores that the next function needs, and the caches hold the arrays of the previous function.
 """
 
 import time
@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-CALLS = 3  # timed, in one turn
-WARM_UP = 3  # calls before the first turn: compilation, and whatever a library does on first sight of a shape
-REST = 0.2  # seconds, longer than the thread pools spin
+CALLS = 3  # timed calls in one turn
+WARM_UP = 3  # calls before the first turn: compilation, and whatever a library does for a new shape
+REST = 0.2  # seconds; longer than thread pools spin
 
 
 def interleaved(
@@ -27,11 +27,12 @@ def interleaved(
     warm_up: int = WARM_UP,
     rest: float = REST,
 ) -> list[np.ndarray]:
-    """Call functions in turn and return the seconds of every timed call, for each function.
+    """Call functions in turn; return the seconds of every timed call, for each function.
 
     Parameters
     ----------
-    functions : sequence of callables without arguments
+    functions : sequence of callable
+        Without arguments.
     rounds : int
         Turns of each function.
     calls : int

@@ -1,14 +1,14 @@
-"""A training step of the documented network beside other libraries: images a second, and memory.
+"""Benchmark of a training step of `mnist_cnn` compared with other libraries: throughput and memory.
 
 ::
 
     python benchmarks/training.py --peers torch,keras
     python benchmarks/training.py --peers torch,keras --batch-size 32,128,256 --image-size 64x64x3 --memory
 
-    same weights for everybody -> must predict the same -> steps, in turn
+    same weights for all -> must predict the same -> steps, in turn
     each in a process of its own -> memory
 
-A step is all of it: forward, loss, backward, Adam. Threads are pinned to the same number for everyone.
+A step is complete: forward, loss, backward, Adam. All libraries are pinned to the same number of threads.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import arguments
 import machine
 import numpy as np
 from memory import in_own_process
-from networks import MNIST, documented_network, images_and_labels
+from networks import MNIST, images_and_labels, resized_mnist_cnn
 from peers import PACKAGES, TRAINING, assemble, check_same
 from reporting import Column, Table, time_columns, write_json
 from timing import interleaved, summary
@@ -38,15 +38,15 @@ MEMORY_COLUMNS = [
     Column("growth MiB", 11, ".0f"),
 ]
 MEMORY_NOTES = [
-    "before: resident with the library imported and the model built.",
-    "peak: the most that was resident until the last step was done.",
+    "before: resident memory with the library imported and the model built.",
+    "peak: largest resident memory until the end of the last step.",
 ]
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Return the options; end with a sentence where one is wrong."""
-    parser = arguments.parser("Time training steps of the documented network.")
-    text = f"names of {', '.join(TRAINING)}, with commas between"
+    """Return the options; end the program if one is wrong."""
+    parser = arguments.parser("Time training steps of mnist_cnn.")
+    text = f"names of {', '.join(TRAINING)}, comma-separated"
     parser.add_argument("--peers", type=arguments.names(TRAINING), default="", help=text, metavar="NAMES")
     parser.add_argument(
         "--batch-size", type=arguments.wholes, default="128", help="images in a batch; several with commas"
@@ -104,14 +104,14 @@ def memory(options: argparse.Namespace, table: Table) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Run the benchmark."""
     options = parse_arguments(argv)
-    model = documented_network(options.image_size)
+    model = resized_mnist_cnn(options.image_size)
     packages = [package for name in options.peers for package in PACKAGES[name]]
     described = machine.describe(options.threads, packages)
     print(machine.one_line(described))
     libraries = assemble(options.peers, model, options.threads)
     check_same(libraries, images_and_labels(16, options.image_size)[0])
     size = arguments.size_text(options.image_size)
-    note = "ratio: how many times as long as tinycnn, by the medians."
+    note = "ratio: median time relative to tinycnn."
     tables = [Table(f"Training step, images of {size}", COLUMNS, notes=[note])]
     tables[0].start()
     for batch in options.batch_size:

@@ -1,8 +1,8 @@
-"""Look at what augmentation does: variants of a few digits, in a picture.
+"""A picture of augmentation: variants of a few digits.
 
 ::
 
-    one image of each class -> one recipe's augmentation, epoch by epoch -> augmented_digits.png
+    one image of each class -> augmentation of a recipe, epoch by epoch -> augmented_digits.png
 """
 
 import argparse
@@ -19,6 +19,7 @@ EPOCHS = 12
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Draw the picture."""
     parser = argparse.ArgumentParser(description="Draw augmented digits.")
     recipes = [name for name, recipe in RECIPES.items() if recipe.augmentation]
     parser.add_argument("--recipe", choices=recipes, default="best", help="(default: best)")

@@ -1,11 +1,11 @@
-"""The same convolution by three algorithms: they agree, and they take different times.
+"""One convolution by three algorithms: they agree, and they take different times.
 
 ::
 
     x, w, dy -> naive, im2col, direct -> largest difference, milliseconds
 
-naive loops over the definition in Python, so it is given one small image; the two others then also run on
-a batch of the documented network's layers.
+`naive` loops over the definition in Python, so it computes one small image only. The other two also run on
+the layers of `mnist_cnn`, with a batch of images.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinycnn.kernels import find
+from tinycnn import kernels
 
 LAYERS = {  # (H, W, C), (KH, KW, F)
     "conv2d_1": ((28, 28, 1), (3, 3, 32)),
@@ -23,19 +23,18 @@ LAYERS = {  # (H, W, C), (KH, KW, F)
     "conv2d_4": ((11, 11, 128), (2, 2, 256)),
 }
 ALGORITHMS = ("naive", "im2col", "direct")
-PASSES = ("conv2d", "conv2d_grad_input", "conv2d_grad_kernel")
+PASSES = ("conv2d", "conv2d_grad_input", "conv2d_grad_filter")
 REPEATS = 3
 
 
 def calls(
     algorithm: str, x: np.ndarray, w: np.ndarray, dy: np.ndarray
 ) -> dict[str, Callable[[], np.ndarray]]:
-    """Return the three passes of one algorithm, ready to be called."""
-    forward, grad_input, grad_kernel = (find(name, algorithm) for name in PASSES)
+    """Return the three passes of one algorithm as functions without arguments."""
     return {
-        "conv2d": lambda: forward(x, w),
-        "conv2d_grad_input": lambda: grad_input(dy, w, x.shape),
-        "conv2d_grad_kernel": lambda: grad_kernel(x, dy, w.shape),
+        "conv2d": lambda: kernels.conv2d(x, w, algorithm=algorithm),
+        "conv2d_grad_input": lambda: kernels.conv2d_grad_input(dy, w, x.shape, algorithm=algorithm),
+        "conv2d_grad_filter": lambda: kernels.conv2d_grad_filter(x, dy, w.shape, algorithm=algorithm),
     }
 
 
@@ -48,7 +47,7 @@ def arrays(images: int, image: tuple[int, int, int], kernel: tuple[int, int, int
 
 
 def milliseconds(call: Callable[[], np.ndarray]) -> float:
-    """Return the shortest of a few runs, after one that is not counted."""
+    """Return the shortest of a few calls, after one that is not counted."""
     call()
     times = []
     for _ in range(REPEATS):
@@ -72,8 +71,8 @@ def agree() -> None:
 
 
 def compare_times(images: int) -> None:
-    """Time the two practical algorithms on the layers of the documented network."""
-    print(f"\nMilliseconds for {images} images, the shortest of {REPEATS} runs (GFLOP/s)\n")
+    """Time the two faster algorithms on the layers of `mnist_cnn`."""
+    print(f"\nMilliseconds for {images} images, the shortest of {REPEATS} calls (GFLOP/s)\n")
     for layer, (image, kernel) in LAYERS.items():
         x, w, dy = arrays(images, image, kernel)
         flop = 2 * dy.size * w[..., 0].size

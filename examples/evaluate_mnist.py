@@ -1,13 +1,13 @@
-"""Open the test set: how good a trained network is, how sure that is, and which images it gets wrong.
+"""Evaluation on the test set: accuracy, its interval, and the misclassified images.
 
 ::
 
     mnist_cnn.h5, ... -> predictions -> accuracy, interval, halves, confusion matrix -> errors.csv, errors.png
 
-Several models are an ensemble: their outputs are averaged. `--views 8` averages over variants of each image
-too. Whether that helps is to be found out with `--on validation`, on the 5,000 images that
-`train_mnist.py` never trained on; the test set is for a figure that is going to be told, and no choice
-may follow from it. A result that is too good to be true ends with an error.
+Several models are an ensemble: their outputs are averaged. `--views 8` also averages over variants of each
+image. Use `--on validation` to find out whether that helps: these are the 5,000 images that `train_mnist.py`
+never trains on. The test set is for a figure to be reported, and no choice may depend on it. A result that is
+too good to be true ends with an error.
 """
 
 import argparse
@@ -23,25 +23,26 @@ from train_mnist import VALIDATION_IMAGES, VALIDATION_SEED
 
 import tinycnn
 from tinycnn.datasets import Augmentation, load_mnist, scale_images
-from tinycnn.files import atomic_path
 from tinycnn.inspection.plots import plot_images
 from tinycnn.metrics import confusion_matrix, precision, recall, wilson_interval
-from tinycnn.randomness import generator
+from tinycnn.support.files import atomic_path
+from tinycnn.support.randomness import generator
 from tinycnn.training.batches import split
 
 VIEWS = Augmentation(rotation=6, shift=1, zoom=(0.95, 1.05), shear=0.08)
 # 15 test images have labels that most annotators do not confirm (Northcutt et al., arXiv 2103.14749), and no
-# described protocol has gone beyond 99.91 %. What does has seen test images.
+# published protocol has exceeded 99.91 %. A network that does has seen test images.
 TOO_GOOD = 0.9991
-MOST_DRAWN = 200  # wrong images in the picture
+MOST_DRAWN = 200  # misclassified images in the picture
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return the options of the command line; end the program if one is wrong."""
     parser = argparse.ArgumentParser(description="Test trained networks on MNIST.")
     add = parser.add_argument
     add("models", type=Path, nargs="+", help="files of models; several are an ensemble")
     add("--on", choices=["test", "validation"], default="test", help="which images (default: test)")
-    add("--views", type=int, default=0, help="average over so many variants of each image too (default: 0)")
+    add("--views", type=int, default=0, help="average over variants of each image, this many (default: 0)")
     add("--data", type=Path, help="a folder with four IDX files (default: the MNIST of the package)")
     add("--out", type=Path, default=Path("."), help="the folder for errors.csv and errors.png (default: .)")
     options = parser.parse_args(arguments)
@@ -53,6 +54,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Print the figures, and write errors.csv and errors.png."""
     options = parse_arguments(arguments)
     (x_train, y_train), (x_test, y_test) = load_mnist(options.data)
     record(options.models, (x_train, y_train, x_test, y_test))
@@ -67,11 +69,11 @@ def main(arguments: list[str] | None = None) -> None:
     accuracy = report(y, outputs)
     write_errors(images, y, outputs, options.out)
     if options.data is None and (accuracy > TOO_GOOD or shared):
-        sys.exit("error: suspected leak: no honest training gets here, or the images are not apart")
+        sys.exit("error: suspected leak: too accurate, or images are shared with the training set")
 
 
 def record(models: list[Path], arrays: tuple[np.ndarray, ...]) -> None:
-    """Print what a figure must be told with: the day, the code, the weights and the data."""
+    """Print what a figure must be reported with: date, code, weights and data."""
     print(f"Date      {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC")
     print(f"Version   {tinycnn.__version__}, commit {commit()}")
     for path in models:
@@ -83,7 +85,7 @@ def record(models: list[Path], arrays: tuple[np.ndarray, ...]) -> None:
 
 
 def commit() -> str:
-    """Return the commit of the source, or "unknown" outside of a repository."""
+    """Return the commit of the source; "unknown" outside of a repository."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -92,13 +94,13 @@ def commit() -> str:
 
 
 def shared_images(x_train: np.ndarray, x: np.ndarray) -> int:
-    """Return how many images of `x` are in `x_train`, pixel for pixel."""
+    """Return the number of images in `x` that are also in `x_train`, pixel for pixel."""
     seen = {image.tobytes() for image in x_train}
     return sum(image.tobytes() in seen for image in x)
 
 
 def predict(model: tinycnn.Sequential, images: np.ndarray, views: int) -> np.ndarray:
-    """Return the mean of the outputs for the images and for so many variants of each."""
+    """Return the outputs, averaged over the images and `views` variants of each."""
     outputs = model.predict(images)
     for view in range(views):
         outputs += model.predict(VIEWS(images, VALIDATION_SEED, view))
@@ -116,7 +118,7 @@ def report(y: np.ndarray, outputs: np.ndarray) -> float:
     shuffled = generator(VALIDATION_SEED, "shuffled labels").permutation(y)
     print(f"          {np.mean(outputs.argmax(axis=1) == shuffled):.1%} with the labels shuffled, as a check")
     confusion = confusion_matrix(y, outputs)
-    print("\nRows: the label; columns: what it was taken for.\n")
+    print("\nRows: the label; columns: the prediction.\n")
     print("     " + "".join(f"{name:6d}" for name in range(len(confusion))) + "  precision  recall")
     for name, row in enumerate(confusion):
         cells = "".join(f"{count:6d}" if count else "     ." for count in row)
@@ -125,7 +127,7 @@ def report(y: np.ndarray, outputs: np.ndarray) -> float:
 
 
 def write_errors(images: np.ndarray, y: np.ndarray, outputs: np.ndarray, folder: Path) -> None:
-    """Write every image that was taken for another class, the surest mistake first."""
+    """Write every misclassified image, the most confident error first."""
     taken = outputs.argmax(axis=1)
     wrong = np.flatnonzero(taken != y)
     wrong = wrong[np.argsort(-outputs[wrong, taken[wrong]], kind="stable")]
@@ -138,11 +140,11 @@ def write_errors(images: np.ndarray, y: np.ndarray, outputs: np.ndarray, folder:
         for i in wrong:
             writer.writerow([i, y[i], taken[i], f"{outputs[i, taken[i]]:.4f}", f"{outputs[i, y[i]]:.4f}"])
     print(f"\nWrote {folder / 'errors.csv'}.")
-    (folder / "errors.png").unlink(missing_ok=True)  # of another model
+    (folder / "errors.png").unlink(missing_ok=True)  # a picture of another model
     if not len(wrong):
         return
     if len(wrong) > MOST_DRAWN:
-        print(f"The picture is of the {MOST_DRAWN} surest mistakes.")
+        print(f"The picture shows the {MOST_DRAWN} most confident errors.")
         wrong = wrong[:MOST_DRAWN]
     captions = [f"#{i}: {y[i]}, not {taken[i]}" for i in wrong]
     try:

@@ -1,4 +1,4 @@
-"""One image through every layer of the network, with shapes and numbers, forward and backward.
+"""One image through every layer of `mnist_cnn`, forward and backward, with shapes and figures.
 
 ::
 
@@ -17,18 +17,19 @@ SHADES = " .:-=+*#%@"
 
 
 def draw(image: np.ndarray) -> str:
-    """Return a digit (28, 28) of values in [0, 1] as text; two characters make a square."""
+    """Return a digit (28, 28) with values in [0, 1] as text; a pixel is two characters wide."""
     return "\n".join("".join(2 * SHADES[int(v * 9.99)] for v in row).rstrip() for row in image)
 
 
 def describe(values: np.ndarray) -> str:
-    """Return the shape and a few numbers of an array, without its batch axis."""
+    """Return the shape of an array without its batch axis, and a few figures."""
     zeros = np.mean(values == 0)
     shape = "x".join(map(str, values.shape[1:]))
     return f"{shape:>10}  mean {values.mean():+.2e}  largest {np.abs(values).max():.2e}  zeros {zeros:4.0%}"
 
 
 def main() -> None:
+    """Print the output and the gradient of each layer."""
     images, labels = load_mnist()[0]
     x, label = scale_images(images[:1]), labels[:1]
     print(draw(x[0, :, :, 0]))

@@ -1,10 +1,10 @@
-"""How to train the documented network: each recipe is a table of settings; the loop is the same for all.
+"""Recipes: tables of settings to train `mnist_cnn` with. The loop is the same for all.
 
 ::
 
     RECIPES["fast"] -> network, optimizer, augmentation, callbacks -> train_mnist.py
 
-Every figure was chosen on validation images, none on test images: docs/accuracy.md tells how.
+All settings were chosen on validation images, none on test images: docs/accuracy.md says how.
 """
 
 from dataclasses import dataclass, field
@@ -14,36 +14,36 @@ import tinycnn
 from tinycnn.datasets import Augmentation
 from tinycnn.layers import Dropout
 from tinycnn.optimizers import Adam, AdamW, Optimizer
-from tinycnn.schedules import CosineDecay, PiecewiseConstantDecay
+from tinycnn.optimizers.schedules import CosineDecay, PiecewiseConstantDecay
 from tinycnn.training import Callback, WeightAverage
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a training.
+    """The settings of a run.
 
     Attributes
     ----------
     epochs : int
     learning_rate : float
-        The largest.
+        The largest rate.
     batch_size : int
         Images in one step.
     warmup : float or None
-        The share of the steps in which the rate rises to it; then it falls to 0 by half a cosine. None: the
-        rate is the same at every step.
+        The share of the steps in which the rate rises to `learning_rate`. Then it falls to 0 by half a
+        cosine. None: the rate is constant.
     beta_2 : float
         Of Adam.
     weight_decay : float
-        Of the kernels; biases have none.
+        Of the kernels; biases do not decay.
     dropout : (float, float, float)
-        The rates, from the first layer on.
+        The rates of the dropout layers, in their order.
     average : float or None
         Momentum of the moving average of the weights. None: no average.
     augmentation : dict
-        Arguments of `Augmentation`. Empty: none.
+        Arguments of `Augmentation`. Empty: no augmentation.
     calm_epochs : float
-        So many epochs at the end have no augmentation.
+        The number of epochs at the end without augmentation.
     """
 
     epochs: int
@@ -59,9 +59,9 @@ class Recipe:
 
 
 RECIPES = {
-    # The documented dropout, plain Adam.
+    # The dropout of mnist_cnn, plain Adam.
     "classic": Recipe(epochs=12, learning_rate=0.001),
-    # Little time: a high rate, light augmentation, half an epoch without, a short average.
+    # For little time: a high rate, light augmentation, none in the last half epoch, a short average.
     "fast": Recipe(
         epochs=4,
         learning_rate=0.0025,
@@ -73,8 +73,8 @@ RECIPES = {
         augmentation={"rotation": 10, "shift": 1.5, "zoom": (0.9, 1.1), "shear": 0.15},
         calm_epochs=0.5,
     ),
-    # Few errors: the same for longer, with more decay. (Elastic bending and erasing made more errors, not
-    # fewer, and so did larger shifts and zooms.)
+    # For few errors: the same for longer, with more decay. (Elastic bending, erasing, and larger shifts and
+    # zooms made more errors, not fewer.)
     "best": Recipe(
         epochs=30,
         learning_rate=0.002,
@@ -85,8 +85,8 @@ RECIPES = {
         average=0.998,
         augmentation={"rotation": 12, "shift": 2, "zoom": (0.88, 1.12), "shear": 0.2},
     ),
-    # Fashion-MNIST: clothes may be mirrored, which digits may not. Less dropout and smaller warps than for
-    # digits, since here the network is what lacks.
+    # For Fashion-MNIST: clothes may be mirrored, digits may not. Less dropout and smaller warps than for
+    # digits, because here the network underfits.
     "fashion": Recipe(
         epochs=30,
         learning_rate=0.002,
@@ -101,7 +101,7 @@ RECIPES = {
 
 
 def network(recipe: Recipe, seed: int, algorithm: str = "auto") -> tinycnn.Sequential:
-    """Return the documented network with the dropout of a recipe."""
+    """Return `mnist_cnn` with the dropout of a recipe."""
     model = tinycnn.mnist_cnn(seed, algorithm)
     layers = [layer for layer in model if isinstance(layer, Dropout)]
     for layer, rate in zip(layers, recipe.dropout, strict=True):
@@ -110,7 +110,7 @@ def network(recipe: Recipe, seed: int, algorithm: str = "auto") -> tinycnn.Seque
 
 
 def optimizer(recipe: Recipe, steps: int) -> Optimizer:
-    """Return the optimizer for a training of so many steps."""
+    """Return the optimizer for a run of `steps` steps."""
     rate: float | CosineDecay = recipe.learning_rate
     if recipe.warmup is not None:
         rise = int(recipe.warmup * steps)
@@ -121,7 +121,7 @@ def optimizer(recipe: Recipe, steps: int) -> Optimizer:
 
 
 def augmentation(recipe: Recipe, steps: int, steps_per_epoch: int) -> Augmentation | None:
-    """Return the augmentation for a training of so many steps."""
+    """Return the augmentation for a run of `steps` steps, or None."""
     if not recipe.augmentation:
         return None
     last = max(steps - int(recipe.calm_epochs * steps_per_epoch), 1) - 1
@@ -130,5 +130,5 @@ def augmentation(recipe: Recipe, steps: int, steps_per_epoch: int) -> Augmentati
 
 
 def callbacks(recipe: Recipe) -> list[Callback]:
-    """Return what else belongs to the recipe."""
+    """Return the callbacks of a recipe."""
     return [] if recipe.average is None else [WeightAverage(recipe.average)]

@@ -1,13 +1,13 @@
-"""Train the documented network on MNIST, test it, and write mnist_cnn.h5.
+"""Training of `mnist_cnn` on MNIST: trains, tests, and writes mnist_cnn.h5.
 
 ::
 
     images -> mnist_cnn -> a recipe -> mnist_cnn.h5, mnist_cnn.csv, mnist_cnn.png
 
-The data are in the package; `--data` reads any set in the same format, such as Fashion-MNIST. 5,000 images
-are kept from the training for validation, the same ones whatever the seed, and the 10,000 test images are
-looked at once, at the end. With `--checkpoint run` the training can be stopped at any moment, by Ctrl-C or
-worse; `--resume run` goes on, and ends with the same bits.
+The data are in the package; `--data` reads any set in the same format, such as Fashion-MNIST. 5,000 training
+images are kept for validation, the same ones for every seed. The 10,000 test images are used once, at the
+end. With `--checkpoint run` the run can be stopped at any moment, by Ctrl-C or worse. Then `--resume run`
+continues it, and it ends with the same bits.
 """
 
 import argparse
@@ -20,55 +20,57 @@ from pathlib import Path
 import recipes
 from recipes import RECIPES
 
+import tinycnn
 from tinycnn import kernels
 from tinycnn.datasets import load_mnist, scale_images
-from tinycnn.files import atomic_path
 from tinycnn.inspection.plots import plot_history
-from tinycnn.randomness import generator
 from tinycnn.saving import FORMATS
+from tinycnn.support.files import atomic_path
+from tinycnn.support.randomness import generator
 from tinycnn.training import History, StopOnInterrupt
 from tinycnn.training.batches import split
 from tinycnn.training.checkpoint import NAME as CHECKPOINT
 
 VALIDATION_IMAGES, VALIDATION_SEED = 5_000, 0
-SETTINGS = "settings.json"  # in the folder of a checkpoint: the options it was begun with
-INTERRUPTED = 130  # the status of a program that Ctrl-C ended
+SETTINGS = "settings.json"  # in the folder of a checkpoint: the options of the run
+INTERRUPTED = 130  # exit status of a program that was ended by Ctrl-C
 PATHS = ("data", "out", "checkpoint")
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Train the documented network on MNIST.")
+    """Return the options of the command line; end the program if one is wrong."""
+    parser = argparse.ArgumentParser(description="Train mnist_cnn on MNIST.")
     add = parser.add_argument
     add("--recipe", choices=RECIPES, default="classic", help="how to train (default: classic)")
     add("--epochs", type=int, help="passes over the training images (default: the recipe's)")
     add("--batch-size", type=int, help="images in one step (default: the recipe's)")
-    add("--learning-rate", type=float, help="the largest, of Adam (default: the recipe's)")
+    add("--learning-rate", type=float, help="largest rate of Adam (default: the recipe's)")
     add("--seed", type=int, default=0, help="the same seed gives the same run (default: 0)")
     add("--data", type=Path, help="a folder with four IDX files (default: the MNIST of the package)")
     add("--out", type=Path, default=Path("mnist_cnn.h5"), help="the model's file, .h5 or .npz")
-    add("--limit", type=int, help="train on so many images, drawn by the seed")
+    add("--limit", type=int, help="train on this many images, drawn by the seed")
     add("--algorithm", choices=["auto", *kernels.ALGORITHMS], default="auto", help="of the convolutions")
     add("--verbose", choices=["auto", "0", "1", "2"], default="auto", help="0: silent, 1: a bar, 2: lines")
-    add("--checkpoint", type=Path, help="a new folder, in which the training is kept as it goes")
+    add("--checkpoint", type=Path, help="a new folder for the state of the run")
     add(
         "--resume",
         type=Path,
-        help="go on with the training of such a folder, with its options",
+        help="continue the run of such a folder, with its options",
     )
     options = parser.parse_args(arguments)
     if options.resume is not None:
-        # a second parsing, into a namespace in which an option that is not given stays None
+        # parse again, into a namespace in which an option that is not given stays None
         unset = argparse.Namespace(**dict.fromkeys(vars(options)))
         given = vars(parser.parse_args(arguments, unset)).items()
         if {name for name, value in given if value is not None} != {"resume"}:
-            parser.error("--resume: expected no other options, since they stay as they were")
+            parser.error("--resume: expected no other options, since the run keeps its own")
         options = resumed(parser, options.resume)
     check(parser, options)
     return options
 
 
 def resumed(parser: argparse.ArgumentParser, folder: Path) -> argparse.Namespace:
-    """Return the options that the training of a folder was begun with."""
+    """Return the options of the run in a checkpoint folder."""
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         paths = {name: Path(settings[name]) for name in PATHS if settings[name] is not None}
@@ -81,7 +83,7 @@ def resumed(parser: argparse.ArgumentParser, folder: Path) -> argparse.Namespace
 
 
 def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Refuse what would otherwise fail after the training, or train in vain."""
+    """Refuse options that would fail after training, or would make training useless."""
     if options.data is None and RECIPES[options.recipe].augmentation.get("flip"):
         parser.error(
             f"--recipe {options.recipe}: expected --data with the folder of Fashion-MNIST, since this recipe "
@@ -97,16 +99,17 @@ def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
             parser.error(f"{name}: expected a whole number >= {least}, received {value}")
     if options.checkpoint is not None and options.resume is None:
         if (options.checkpoint / CHECKPOINT).exists():
-            parser.error(f"--checkpoint: {options.checkpoint} has a training; --resume goes on with it")
+            parser.error(f"--checkpoint: {options.checkpoint} has a run already; use --resume to continue it")
         if not options.checkpoint.absolute().parent.is_dir():
             parser.error(f"--checkpoint: the folder does not exist: {options.checkpoint.absolute().parent}")
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Train, write the model, its history and its curves, and test once."""
     options = parse_arguments(arguments)
     (x_train, y_train), (x_test, y_test) = load_mnist(options.data)
     x_train = scale_images(x_train)
-    # first the split, so that the validation images are the same ones for every seed and limit
+    # split first, so that the validation images are the same for every seed and limit
     rows, kept = split(y_train, min(VALIDATION_IMAGES / len(x_train), 0.1), VALIDATION_SEED)
     if options.limit is not None:
         rows = generator(options.seed, "limit").permutation(rows)[: options.limit]
@@ -119,6 +122,8 @@ def main(arguments: list[str] | None = None) -> None:
     model = recipes.network(recipe, options.seed, options.algorithm)
     model.summary()
     model.compile(recipes.optimizer(recipe, steps), "sparse_categorical_crossentropy", ["accuracy"])
+    if options.algorithm == "auto":
+        tinycnn.warmup(training_only=True)  # on a new machine: on all cores, sooner than step by step
     if options.checkpoint is not None:
         keep(options)
     interrupt = StopOnInterrupt()
@@ -134,22 +139,22 @@ def main(arguments: list[str] | None = None) -> None:
         checkpoint=options.checkpoint,
     )
     if interrupt.interrupted:
-        print(f"Stopped after {model.steps_trained} steps; the model so far is kept.")
+        print(f"Stopped after {model.steps_trained} steps; the model so far is saved.")
         if options.checkpoint is not None:
-            print(f"--resume {options.checkpoint} goes on from here.")
+            print(f"--resume {options.checkpoint} continues from here.")
     model.save(options.out)
     history.to_csv(options.out.with_suffix(".csv"))
     print(f"Wrote {options.out} and {options.out.with_suffix('.csv')}.")
     draw(history, options.out.with_suffix(".png"))
     if interrupt.interrupted:
-        sys.exit(INTERRUPTED)  # the test set is looked at once, at the end
+        sys.exit(INTERRUPTED)  # the test set is used once, at the end
     loss, accuracy = model.evaluate(scale_images(x_test), y_test)
     errors = round((1 - accuracy) * len(x_test))
     print(f"Test accuracy {accuracy:.2%} ({errors} errors in {len(x_test)} images), loss {loss:.4f}.")
 
 
 def keep(options: argparse.Namespace) -> None:
-    """Write the options beside the checkpoint, for `--resume` from any folder."""
+    """Write the options into the folder of the checkpoint, for `--resume` from any current folder."""
     options.checkpoint.mkdir(exist_ok=True)
     settings = {**vars(options), "resume": None}
     settings |= {name: str(settings[name].absolute()) for name in PATHS if settings[name] is not None}
@@ -158,6 +163,7 @@ def keep(options: argparse.Namespace) -> None:
 
 
 def draw(history: History, path: Path) -> None:
+    """Plot the history, if Matplotlib is installed."""
     if not history.epoch:
         return
     try:

@@ -7,6 +7,8 @@ import pytest
 
 from tinycnn import initializers
 
+pytestmark = pytest.mark.smoke
+
 SHAPE = (3, 2, 40, 60)
 FAN_IN, FAN_OUT = 240, 360
 

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
-from tinycnn import gradcheck, losses
+from tinycnn import losses
 from tinycnn.activations import softmax, softmax_gradient
+from tinycnn.inspection import gradcheck
 from tinycnn.losses import CategoricalCrossentropy, MeanSquaredError, SparseCategoricalCrossentropy
+
+pytestmark = pytest.mark.smoke
 
 CROSSENTROPIES = [
     cls(from_logits=logits, label_smoothing=smoothing)

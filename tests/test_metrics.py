@@ -5,6 +5,8 @@ import pytest
 
 from tinycnn import metrics
 
+pytestmark = pytest.mark.smoke
+
 Y_PRED = np.array([[0.1, 0.9, 0], [0.6, 0.3, 0.1], [0.2, 0.3, 0.5], [0.4, 0.5, 0.1]])
 
 

@@ -25,6 +25,7 @@ def on_card(pattern):
     return found[0]
 
 
+@pytest.mark.slow
 def test_it_makes_the_errors_of_its_card():
     """One image may fall on the other side on a machine that rounds otherwise."""
     _, (x, y) = load_mnist()

@@ -8,29 +8,16 @@ import numpy as np
 import pytest
 
 import tinycnn
+from tests.networks import small
+from tests.networks import small_data as data
 from tinycnn import Sequential
-from tinycnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+from tinycnn.layers import Conv2D, Dense, Dropout, Flatten
 from tinycnn.optimizers import SGD, Adam
 from tinycnn.training import Callback
 
+pytestmark = pytest.mark.smoke
+
 SUMMARY = (Path(__file__).parent / "golden" / "mnist_cnn_summary.txt").read_text().removesuffix("\n")
-
-
-def small(seed=0, **arguments):
-    """Return a network with every kind of state, on 7x6x2 images."""
-    return Sequential(
-        [
-            Conv2D(3, 2, activation="relu"),
-            BatchNormalization(momentum=0.9),
-            MaxPooling2D(2),
-            Dropout(0.25),
-            Flatten(),
-            Dense(5, activation="softmax"),
-        ],
-        seed=seed,
-        input_shape=(7, 6, 2),
-        **arguments,
-    )
 
 
 def compiled(seed=0, optimizer="adam", **arguments):
@@ -39,21 +26,14 @@ def compiled(seed=0, optimizer="adam", **arguments):
     return model
 
 
-def data(count=23, dtype=np.float32, seed=5):
-    """Return images whose class shows in their brightness."""
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, 5, count)
-    return (rng.random((count, 7, 6, 2)) + y[:, None, None, None]).astype(dtype) / 6, y
-
-
-def test_the_documented_network_to_the_character(capsys):
+def test_mnist_cnn_to_the_character(capsys):
     """The table that its users know; printed and returned."""
     text = tinycnn.mnist_cnn(seed=0).summary()
     assert text == SUMMARY
     assert capsys.readouterr().out == SUMMARY + "\n"
 
 
-def test_the_documented_network_has_its_rates_and_activations():
+def test_mnist_cnn_has_its_rates_and_activations():
     """What the table does not show."""
     model = tinycnn.mnist_cnn(seed=0)
     assert [layer.rate for layer in model if isinstance(layer, Dropout)] == [0.25, 0.25, 0.5]
@@ -279,6 +259,12 @@ def test_names_indexing_and_repr():
 def test_get_and_set_weights():
     """In Keras' order: parameters, then moving averages, layer by layer; copies, not views."""
     one, other = small(seed=1), small(seed=2)
+    assert [name for name, _ in one.named_weights()] == [
+        *("conv2d_1/kernel", "conv2d_1/bias"),
+        *("batch_normalization_1/gamma", "batch_normalization_1/beta"),
+        *("batch_normalization_1/moving_mean", "batch_normalization_1/moving_variance"),
+        *("dense_1/kernel", "dense_1/bias"),
+    ]
     assert [w.shape for w in one.get_weights()] == [(2, 2, 2, 3), (3,), (3,), (3,), (3,), (3,), (18, 5), (5,)]
     other.set_weights(one.get_weights())
     np.testing.assert_array_equal(one.parameters, other.parameters)
@@ -305,10 +291,10 @@ def _used_twice():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: small().fit(*data()), r"expected compile\(optimizer, loss\) first, received none"),
-        (lambda: small().evaluate(*data()), "expected compile"),
-        (lambda: small().train_on_batch(*data()), "expected compile"),
-        (lambda: Sequential([Dense(3)]).summary(), r"expected build\(input_shape\) before summary"),
+        (lambda: small().fit(*data()), r"call model\.compile\(optimizer, loss\) first"),
+        (lambda: small().evaluate(*data()), "call model.compile"),
+        (lambda: small().train_on_batch(*data()), "call model.compile"),
+        (lambda: Sequential([Dense(3)]).summary(), r"call model\.build\(input_shape\) before summary"),
         (lambda: Sequential([]).build((3,)), "expected at least one layer, received none"),
         (lambda: Sequential([Dense]), r"layer: expected a tinycnn.layers.Layer, received <class"),
         (lambda: small().add(Dense(3)), r"expected add before build, received Dense\(units=3\) after it"),
@@ -320,8 +306,8 @@ def _used_twice():
             lambda: Sequential([Conv2D(3, 2)], input_shape=(4, 0, 1)),
             "input_shape: expected .* >= 1, received 0",
         ),
-        (lambda: Dense(3, name=5), "name: expected a text, received 5"),
-        (lambda: Sequential([Dense(3)], name=""), "name: expected a text, received ''"),
+        (lambda: Dense(3, name=5), "name: expected a non-empty string, received 5"),
+        (lambda: Sequential([Dense(3)], name=""), "name: expected a non-empty string, received ''"),
         (lambda: Sequential([Dense(3)], seed=-1), "seed: expected a whole number >= 0, received -1"),
         (
             lambda: Sequential([Dense(3)], dtype="float16"),

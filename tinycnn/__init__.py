@@ -1,4 +1,4 @@
-"""A convolutional-network library to read from top to bottom.
+"""A library for convolutional networks, written to be read from top to bottom.
 
 ::
 
@@ -10,22 +10,29 @@
 (12, 1003658)
 """
 
+from types import ModuleType
+
 from tinycnn import (
     activations,
     datasets,
-    gradcheck,
     initializers,
+    inspection,
     kernels,
     layers,
     losses,
     metrics,
     optimizers,
+    training,
 )
-from tinycnn.compilation import warmup
+from tinycnn.inspection import gradcheck
 from tinycnn.models import load_model, load_pretrained, mnist_cnn
 from tinycnn.sequential import Sequential
+from tinycnn.support import renamed
+from tinycnn.warmup import warmup
 
 __version__ = "0.1.0"
+
+renamed.install()
 
 __all__ = [
     "Sequential",
@@ -34,6 +41,7 @@ __all__ = [
     "datasets",
     "gradcheck",
     "initializers",
+    "inspection",
     "kernels",
     "layers",
     "load_model",
@@ -42,5 +50,11 @@ __all__ = [
     "metrics",
     "mnist_cnn",
     "optimizers",
+    "training",
     "warmup",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Return a module by its old name, such as `tinycnn.schedules`; see `support.renamed`."""
+    return renamed.find(f"{__name__}.{name}")

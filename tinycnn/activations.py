@@ -1,11 +1,11 @@
-"""Activations and their derivatives, which need only the output.
+"""Activation functions and their gradients, which need only the output.
 
 ::
 
     z -> function -> y          dy, y -> gradient -> dz
 
-Every derivative here can be written with y alone (a ReLU is on where y > 0, a sigmoid's slope is
-y (1 - y)), so a layer keeps its output and not its input.
+Every derivative here can be written with y alone: that of a ReLU is 1 where y > 0, that of a sigmoid is
+y (1 - y). So a layer saves its output and not its input. z, y, dy and dz have the same shape.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinycnn import checks
+from tinycnn.support import checks
 
 NEGATIVE_SLOPE = 0.2  # of leaky_relu, as in Keras
 
@@ -72,8 +72,8 @@ def tanh_gradient(y: np.ndarray, dy: np.ndarray) -> np.ndarray:
 def softmax(z: np.ndarray) -> np.ndarray:
     """Return exp(z) / sum(exp(z)) along the last axis.
 
-    The maximum is taken off first, against overflow. No result is below the smallest normal number: with a
-    probability of exactly 0, the gradient -1/p of a cross-entropy could not find its way back through p.
+    The maximum is subtracted first, against overflow. No result is below the smallest normal number: with a
+    probability of exactly 0, the gradient -1/p of a cross-entropy could not be propagated.
     """
     e = np.exp(z - z.max(axis=-1, keepdims=True))
     return np.maximum(e / e.sum(axis=-1, keepdims=True), np.finfo(z.dtype).tiny)
@@ -85,7 +85,7 @@ def softmax_gradient(y: np.ndarray, dy: np.ndarray) -> np.ndarray:
 
 
 class ActivationPair(NamedTuple):
-    """A function and its derivative: y = function(z), dz = gradient(y, dy)."""
+    """An activation function and its gradient: y = function(z), dz = gradient(y, dy)."""
 
     function: Callable[[np.ndarray], np.ndarray]
     gradient: Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -102,5 +102,5 @@ ACTIVATIONS = {
 
 
 def get(name: str | None) -> ActivationPair:
-    """Return the pair of a name; None means "linear"."""
+    """Return the function and gradient of an activation by its name; None means "linear"."""
     return ACTIVATIONS[checks.choice("activation", "linear" if name is None else name, ACTIVATIONS)]

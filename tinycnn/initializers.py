@@ -1,11 +1,11 @@
-"""How parameters begin.
+"""Initial values of parameters.
 
 ::
 
-    shape, fan-in and fan-out -> spread -> random numbers
+    shape -> fan-in, fan-out -> variance -> random numbers, in float64
 
-Glorot & Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010; He et
-al., "Delving deep into rectifiers", arXiv 1502.01852. Names and formulas are Keras'.
+Glorot & Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010;
+He et al., "Delving deep into rectifiers", arXiv 1502.01852. Names and formulas are Keras'.
 """
 
 import math
@@ -13,21 +13,22 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinycnn import checks
+from tinycnn.support import checks
 
 Initializer = Callable[[tuple[int, ...], np.random.Generator], np.ndarray]
 
-# The standard deviation of a standard normal cut off at two: what a cut-off normal is divided by so that
-# it has the deviation that the formula asks for.
+# The standard deviation of a standard normal distribution truncated at two. Dividing by it gives the
+# truncated normal the deviation of the formula.
 CUT_DEVIATION = 0.87962566103423978
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return (fan-in, fan-out): how many inputs an output sums, and how many outputs an input reaches.
+    """Return (fan-in, fan-out): the inputs of one output, and the outputs of one input.
 
     Parameters
     ----------
-    shape : (C, F) of a dense kernel, or (KH, KW, C, F) of a convolution
+    shape : (C, F) or (KH, KW, C, F)
+        Of the kernel of a dense layer or of a convolution.
     """
     taps = math.prod(shape[:-2])
     return taps * shape[-2], taps * shape[-1]
@@ -46,32 +47,32 @@ def _cut_normal(shape: tuple[int, ...], rng: np.random.Generator, variance: floa
 
 
 def glorot_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Uniform with variance 2 / (fan-in + fan-out)."""
+    """Return uniform values of variance 2 / (fan-in + fan-out)."""
     return _uniform(shape, rng, 2 / sum(fans(shape)))
 
 
 def glorot_normal(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Normal, cut off at two deviations, with variance 2 / (fan-in + fan-out)."""
+    """Return normal values, truncated at two deviations, of variance 2 / (fan-in + fan-out)."""
     return _cut_normal(shape, rng, 2 / sum(fans(shape)))
 
 
 def he_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Uniform with variance 2 / fan-in."""
+    """Return uniform values of variance 2 / fan-in."""
     return _uniform(shape, rng, 2 / fans(shape)[0])
 
 
 def he_normal(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Normal, cut off at two deviations, with variance 2 / fan-in."""
+    """Return normal values, truncated at two deviations, of variance 2 / fan-in."""
     return _cut_normal(shape, rng, 2 / fans(shape)[0])
 
 
 def zeros(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """All 0."""
+    """Return zeros."""
     return np.zeros(shape)
 
 
 def ones(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """All 1."""
+    """Return ones."""
     return np.ones(shape)
 
 
@@ -81,5 +82,5 @@ INITIALIZERS: dict[str, Initializer] = {
 
 
 def get(name: str) -> Initializer:
-    """Return the initializer of a name."""
+    """Return an initializer by its name."""
     return INITIALIZERS[checks.choice("initializer", name, INITIALIZERS)]

@@ -1,15 +1,15 @@
-"""What training makes small.
+"""Loss functions and their gradients.
 
 ::
 
     y_true, y_pred -> loss(y_true, y_pred) -> a number, the mean over the batch
                    -> loss.gradient(y_true, y_pred) -> dL/dy_pred, in the shape of y_pred
 
-Cross-entropies take probabilities (after a softmax layer) or, with `from_logits`, the values before it.
-Probabilities are held at the smallest normal number of their dtype, as `activations.softmax` holds them,
-and not at Keras' 1e-7: there the gradient would end. This way -1/p times the softmax's own p still gives
-the gradient at the logits, p - y, however far from the truth the network is, and no layer or loss has to
-know of the other.
+Cross-entropies take probabilities (the output of a softmax layer) or, with `from_logits`, the values before
+the softmax. Probabilities are clipped from below at the smallest normal number of their dtype, as in
+`activations.softmax`. Keras clips at 1e-7, where the gradient would vanish. Here -1/p times the softmax's
+own p still gives p - y, the gradient at the logits, however wrong the network is. So a softmax layer and a
+loss need not know of each other.
 """
 
 from abc import ABC, abstractmethod
@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import checks, config
 from tinycnn.activations import softmax
+from tinycnn.support import checks, constructor
 
 
 class Loss(ABC):
-    """A mean over the batch, and its gradient.
+    """Base class of losses: a mean over the batch, and its gradient.
 
     Attributes
     ----------
@@ -35,27 +35,43 @@ class Loss(ABC):
 
     @abstractmethod
     def __call__(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
-        """Return the mean loss of a batch."""
+        """Return the mean loss of a batch.
+
+        Parameters
+        ----------
+        y_true : ndarray
+            Labels: see the class for their shape.
+        y_pred : float ndarray of shape (N, ...)
+            Outputs of the network.
+
+        Raises
+        ------
+        ValueError
+            When the labels do not fit the outputs.
+        """
 
     @abstractmethod
     def gradient(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        """Return dL/dy_pred, in the shape and dtype of `y_pred`."""
+        """Return dL/dy_pred, in the shape and dtype of `y_pred`; the parameters are those of a call."""
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the constructor, JSON-able."""
-        return config.arguments(self)
+        """Return the arguments of the constructor, as JSON-serialisable values."""
+        return constructor.arguments(self)
 
     def __repr__(self) -> str:
-        return config.describe(self)
+        return constructor.describe(self)
 
 
 class MeanSquaredError(Loss):
-    """Mean of (y_pred - y_true)**2 over the batch and all other axes; y_true in the shape of y_pred."""
+    """Mean squared error: the mean of (y_pred - y_true)**2 over all axes.
+
+    y_true has the shape of y_pred.
+    """
 
     name = "mean_squared_error"
 
     def __call__(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
-        """Return the mean square of the differences."""
+        """Return the mean squared difference."""
         checks.shape("y_true", np.shape(y_true), y_pred.shape)
         return float(np.mean(np.square(y_pred - y_true), dtype=np.float64))
 
@@ -66,7 +82,7 @@ class MeanSquaredError(Loss):
 
 
 class CategoricalCrossentropy(Loss):
-    """Mean over the batch of -sum(y_true * log(p)), for one-hot (or soft) labels (N, classes).
+    """Cross-entropy for one-hot or soft labels (N, classes): the batch mean of -sum(y_true * log(p)).
 
     Parameters
     ----------
@@ -89,7 +105,7 @@ class CategoricalCrossentropy(Loss):
             shifted = y_pred - y_pred.max(axis=-1, keepdims=True)
             log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
         else:
-            log_p = np.log(_above_zero(y_pred))
+            log_p = np.log(np.maximum(y_pred, np.finfo(y_pred.dtype).tiny))
         return float(-(targets * log_p).sum(dtype=np.float64) / len(y_pred))
 
     def gradient(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
@@ -97,7 +113,7 @@ class CategoricalCrossentropy(Loss):
         targets = self._targets(y_true, y_pred)
         if self.from_logits:
             return (softmax(y_pred) * targets.sum(axis=-1, keepdims=True) - targets) / len(y_pred)
-        return -targets / len(y_pred) / _above_zero(y_pred)
+        return -targets / len(y_pred) / np.maximum(y_pred, np.finfo(y_pred.dtype).tiny)
 
     def _targets(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """Return smoothed labels in the shape and dtype of y_pred."""
@@ -106,12 +122,16 @@ class CategoricalCrossentropy(Loss):
         return targets * y_pred.dtype.type(1 - smooth) + y_pred.dtype.type(smooth / y_pred.shape[-1])
 
     def _rows(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        checks.shape("y_true (one row of classes for each image)", y_true.shape, y_pred.shape)
+        if y_true.shape != y_pred.shape:
+            checks.shape("y_true (one row of classes for each image)", y_true.shape, y_pred.shape)
         return y_true.astype(y_pred.dtype, copy=False)
 
 
 class SparseCategoricalCrossentropy(CategoricalCrossentropy):
-    """The same for class numbers (N,): whole numbers from 0 to classes - 1."""
+    """Cross-entropy for class numbers (N,), whole numbers from 0 to classes - 1.
+
+    The parameters are those of `CategoricalCrossentropy`.
+    """
 
     name = "sparse_categorical_crossentropy"
     integer_labels = True
@@ -119,7 +139,8 @@ class SparseCategoricalCrossentropy(CategoricalCrossentropy):
     def _rows(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """Return one-hot rows."""
         labels = y_true[:, 0] if y_true.ndim == 2 and y_true.shape[1] == 1 else y_true
-        checks.shape("y_true (one class number for each image)", labels.shape, y_pred.shape[:1])
+        if labels.shape != y_pred.shape[:1]:
+            checks.shape("y_true (one class number for each image)", labels.shape, y_pred.shape[:1])
         if labels.dtype.kind not in "iu":
             raise ValueError(f"y_true: expected whole numbers, received {labels.dtype}")
         classes = y_pred.shape[-1]
@@ -130,17 +151,26 @@ class SparseCategoricalCrossentropy(CategoricalCrossentropy):
         return np.eye(classes, dtype=y_pred.dtype)[labels]
 
 
-def _above_zero(p: np.ndarray) -> np.ndarray:
-    return np.maximum(p, np.finfo(p.dtype).tiny)
-
-
 LOSSES: dict[str, type[Loss]] = {
     cls.name: cls for cls in (CategoricalCrossentropy, MeanSquaredError, SparseCategoricalCrossentropy)
 }
 
 
 def get(loss: str | Loss, **arguments: Any) -> Loss:
-    """Return a new loss of a name, "mse" included; a `Loss` is returned as it is."""
+    """Return a new loss by its name, or a `Loss` unchanged.
+
+    Parameters
+    ----------
+    loss : str or Loss
+        A name of `LOSSES`, or "mse".
+    **arguments
+        Arguments of the constructor.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
     if isinstance(loss, Loss):
         return loss
     name = "mean_squared_error" if loss == "mse" else loss

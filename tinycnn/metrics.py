@@ -1,4 +1,4 @@
-"""What is reported beside the loss, and not trained on.
+"""Metrics: figures that are reported beside the loss and not trained on.
 
 ::
 
@@ -10,24 +10,25 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinycnn import checks
+from tinycnn.support import checks
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
 def class_numbers(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-    """Return the classes (N,) of labels, checked against the outputs.
+    """Return labels as class numbers (N,), checked against the outputs.
 
     Parameters
     ----------
-    y_true : ndarray of shape (N,) or (N, 1), class numbers, or (N, classes), one-hot
+    y_true : ndarray of shape (N,), (N, 1) or (N, classes)
+        Class numbers, or one-hot rows.
     y_pred : ndarray of shape (N, classes)
-        An output for each class, at least one image.
+        An output for each class; N is at least 1.
 
     Raises
     ------
     ValueError
-        When the shapes do not belong together.
+        When the shapes do not match.
     """
     y_true = np.asarray(y_true)
     if not isinstance(y_pred, np.ndarray) or y_pred.ndim != 2 or not len(y_pred):
@@ -35,14 +36,16 @@ def class_numbers(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         raise ValueError(f"y_pred: expected outputs of shape (N, classes), N at least 1, received {received}")
     if y_true.shape == y_pred.shape:
         y_true = y_true.argmax(axis=-1)
-    checks.shape("y_true", y_true.reshape(len(y_true), -1).shape, (len(y_pred), 1))
+    if y_true.shape != (len(y_pred),):
+        checks.shape("y_true", y_true.reshape(len(y_true), -1).shape, (len(y_pred), 1))
     return y_true.reshape(-1)
 
 
 def accuracy(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    """Return the share of images whose largest output is the right class; see `class_numbers`.
+    """Return the accuracy: the share of images whose largest output is the right class.
 
-    A single output (N, 1) stands for two classes, as in Keras: above 0.5 it is class 1.
+    A single output (N, 1) stands for two classes, as in Keras: above 0.5 it predicts class 1. The parameters
+    are otherwise those of `class_numbers`.
     """
     if y_pred.shape[1:] == (1,) and len(y_pred):
         return float(np.mean((y_pred[:, 0] > 0.5) == np.asarray(y_true).reshape(len(y_pred))))
@@ -51,10 +54,16 @@ def accuracy(y_true: np.ndarray, y_pred: np.ndarray) -> float:
 
 
 def top_k_categorical_accuracy(y_true: np.ndarray, y_pred: np.ndarray, k: int = 5) -> float:
-    """Return the share of images whose right class has one of the k largest outputs.
+    """Return the top-k accuracy: the share of images whose right class has one of the k largest outputs.
 
-    Outputs that are equal stand in the order of the classes, so that an output of all the same does not pass
-    for right. Parameters are those of `class_numbers`, and `k`, at least 1.
+    Equal outputs are ranked by class number, so a constant output does not count as right for every class.
+
+    Parameters
+    ----------
+    y_true, y_pred
+        See `class_numbers`.
+    k : int
+        At least 1.
     """
     k = checks.whole("k", k, 1)
     labels = class_numbers(y_true, y_pred)
@@ -63,12 +72,21 @@ def top_k_categorical_accuracy(y_true: np.ndarray, y_pred: np.ndarray, k: int = 
 
 
 def confusion_matrix(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-    """Return how often class i was taken for class j, (classes, classes) of int64.
+    """Return the confusion matrix: entry (i, j) counts the images of class i predicted as j.
 
     Parameters
     ----------
     y_true, y_pred
         See `class_numbers`.
+
+    Returns
+    -------
+    ndarray of shape (classes, classes) of int64
+
+    Raises
+    ------
+    ValueError
+        When a label is not one of the classes.
     """
     labels, classes = class_numbers(y_true, y_pred), y_pred.shape[-1]
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
@@ -80,39 +98,50 @@ def confusion_matrix(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
 
 
 def precision(confusion: np.ndarray) -> np.ndarray:
-    """Return, of what was taken for each class, the share that is; NaN where nothing was.
+    """Return the precision of each class, TP / (TP + FP); NaN for a class that was never predicted.
 
     Parameters
     ----------
     confusion : ndarray of shape (classes, classes)
-        Of `confusion_matrix`.
+        From `confusion_matrix`.
     """
     with np.errstate(invalid="ignore"):
         return np.diagonal(confusion) / confusion.sum(axis=0)
 
 
 def recall(confusion: np.ndarray) -> np.ndarray:
-    """Return, of the images of each class, the share that was taken for it; NaN for a class without images.
+    """Return the recall of each class, TP / (TP + FN); NaN for a class without images.
 
     Parameters
     ----------
     confusion : ndarray of shape (classes, classes)
-        Of `confusion_matrix`.
+        From `confusion_matrix`.
     """
     with np.errstate(invalid="ignore"):
         return np.diagonal(confusion) / confusion.sum(axis=1)
 
 
 def wilson_interval(errors: int, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the interval in which the accuracy lies, given so many errors in so many images.
+    """Return Wilson's score interval of an accuracy (Wilson, JASA 22, 1927).
 
-    Wilson's score interval (JASA 1927), with the probability that belongs to `z` standard deviations: 95 %.
-    It says how much another test set of the same kind might differ, and nothing of other seeds.
+    The interval says how much the accuracy on another test set of the same kind might differ. It says nothing
+    about other seeds.
 
     Parameters
     ----------
     errors, count : int
+        Misclassified images, and all images.
     z : float
+        Standard deviations; the default gives 95 %.
+
+    Returns
+    -------
+    low, high : float
+
+    Raises
+    ------
+    ValueError
+        When `count` is below 1, or there are more errors than images.
     """
     count = checks.whole("count", count, 1)
     if checks.whole("errors", errors, 0) > count:
@@ -127,5 +156,5 @@ METRICS: dict[str, Metric] = {"accuracy": accuracy, "top_k_categorical_accuracy"
 
 
 def get(name: str) -> Metric:
-    """Return the metric of a name; "acc" is short for "accuracy"."""
+    """Return a metric by its name; "acc" is short for "accuracy"."""
     return METRICS[checks.choice("metric", "accuracy" if name == "acc" else name, METRICS)]

@@ -1,31 +1,35 @@
-"""Networks that are ready: the documented one by name, and saved ones from files.
+"""Ready networks: `mnist_cnn`, and models from files.
 
 ::
 
     mnist_cnn() -> Sequential          load_model("mnist_cnn.h5") -> Sequential
-    load_pretrained("mnist_cnn") -> the same, trained on MNIST, out of the package
+    load_pretrained("mnist_cnn") -> Sequential, trained on MNIST, from the package
 """
 
 import os
 from pathlib import Path
 
-from tinycnn import saving, snapshots
+from tinycnn import saving
 from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+from tinycnn.saving import conversion
 from tinycnn.sequential import Sequential
 
-# NAME.h5, and NAME.md: how it was trained, on what, how good it is, and what it gets wrong
+# NAME.h5, and its card NAME.md: how it was trained, on what, its accuracy, and what it gets wrong
 _PRETRAINED = Path(__file__).parent / "pretrained"
 
 
 def mnist_cnn(seed: int | None = None, algorithm: str = "auto") -> Sequential:
-    """Return the documented network for 28 x 28 grey images and ten classes, not yet trained.
+    """Return a convolutional network for 28 x 28 grey images and ten classes, not yet trained.
+
+    It is the network of the examples, the benchmarks and the documentation: four convolutions with ReLU, two
+    max-pools, three dropouts and two dense layers.
 
     Parameters
     ----------
     seed : int, optional
         See `Sequential`.
     algorithm : str
-        Of the convolutions: "auto" or a name of `tinycnn.kernels.ALGORITHMS`.
+        The algorithm of the convolutions: "auto" or a name of `tinycnn.kernels.ALGORITHMS`.
 
     Returns
     -------
@@ -54,7 +58,7 @@ def mnist_cnn(seed: int | None = None, algorithm: str = "auto") -> Sequential:
 
 
 def load_model(path: str | os.PathLike[str]) -> Sequential:
-    """Return the model in a file, compiled when it was saved so, ready to predict or to train on.
+    """Return the model in a file, ready to predict; compiled, and ready to train, if it was saved compiled.
 
     Parameters
     ----------
@@ -64,41 +68,41 @@ def load_model(path: str | os.PathLike[str]) -> Sequential:
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        When the file does not exist.
     ValueError
-        When it does not hold a model, or one with layers that tinycnn has not.
+        When the file does not hold a model, or holds one with layers that tinycnn does not have.
 
     Warns
     -----
     UserWarning
-        When the way the model was trained cannot be restored.
+        When something in the file cannot be restored: the optimizer, the loss, a regularizer, a constraint.
     """
     with saving.reading(path) as snapshot:
-        model: Sequential = snapshots.restore(Sequential, snapshot)
+        model: Sequential = conversion.restore(Sequential, snapshot)
     return model
 
 
 def load_pretrained(name: str) -> Sequential:
-    """Return a trained network that comes with the package.
+    """Return a trained network from the package.
 
     Parameters
     ----------
     name : str
-        "mnist_cnn": the documented network, trained on MNIST by the recipe `best`. Its card,
-        `tinycnn/pretrained/mnist_cnn.md`, tells how, and how accurate it is.
+        "mnist_cnn": the network of `mnist_cnn`, trained on MNIST by the recipe `best`. Its card,
+        `tinycnn/pretrained/mnist_cnn.md`, says how it was trained and how accurate it is.
 
     Returns
     -------
     Sequential
-        Not compiled: it can predict, and `compile` makes it ready to be evaluated or trained further. (Of
-        MNIST's training images it has seen 55,000, so a validation split of them tells nothing about it.)
-        "mnist_cnn" takes images of shape (N, 28, 28, 1), white digits on black, pixels / 255, and nothing
-        else done to them (`tinycnn.datasets.scale_images`); it returns the probabilities of the ten digits.
+        Not compiled: it can predict, and `compile` makes it ready to be evaluated or trained further. It has
+        seen 55,000 of MNIST's training images, so a validation split of them says nothing about it.
+        "mnist_cnn" takes white digits on black, pixels / 255 (`tinycnn.datasets.scale_images`), of shape
+        (N, 28, 28, 1). It returns the probabilities of the ten digits, (N, 10).
 
     Raises
     ------
     ValueError
-        When there is no such network.
+        When the package has no network of this name.
 
     Examples
     --------

@@ -1,12 +1,7 @@
-"""The benchmarks are programs in a folder and no package: modules are found as the programs find them."""
-
-import sys
-from pathlib import Path
+"""What the tests of benchmarks/ share; `pythonpath` in pyproject.toml finds the programs."""
 
 import numba
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from cases import LAYERS, PASSES, Conv, reference
 from checking import adversarial, relative_error
-from contestants import Problem, pooled
+from contestants import Problem, sparse
 
-from tinycnn.kernels import naive
+from tinycnn.kernels.conv import naive
 
 FUNCTIONS = [function for _, function in PASSES.values()]
 ODD = Conv((3, 2), 2, 5, (2, 3), (2, 1), ((1, 0), (0, 2)), (1, 2), spare=(1, 0))
@@ -37,7 +37,7 @@ def test_traffic_counts_every_operand_and_the_result_once():
     arrays = ODD.arrays(3)
     x, w, b, dy = (arrays[name].nbytes for name in ("x", "w", "b", "dy"))
     assert ODD.traffic("conv2d", 3) == x + w + b + dy
-    assert ODD.traffic("conv2d_grad_input", 3) == ODD.traffic("conv2d_grad_kernel", 3) == x + w + dy
+    assert ODD.traffic("conv2d_grad_input", 3) == ODD.traffic("conv2d_grad_filter", 3) == x + w + dy
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -68,11 +68,11 @@ def test_adversarial_shapes_are_those_promised():
 
 
 @pytest.mark.parametrize("word", ["input", "filter"])
-def test_the_pooled_gradients_are_those_of_a_mostly_empty_dense_one(word):
+def test_the_sparse_gradients_are_those_of_a_mostly_empty_dense_one(word):
     """The expectation is of the dense gradient, of which one in seven is not zero."""
     conv = Conv((8, 6), 16, 16, (3, 3), pooled=True)
     problem = Problem("a", conv, word, 4, conv.arrays(4))
-    entry = pooled(problem)
+    entry = sparse(problem)
     assert relative_error(entry.answer(entry.call()), entry.expected) < 5e-6
     assert entry.traffic < conv.traffic(problem.function, 4)
     assert relative_error(problem.expected, entry.expected) > 0.1

@@ -8,7 +8,7 @@ from cases import LAYERS, reference
 from checking import LIMIT, check_everywhere, judge
 from mine import load, report
 
-from tinycnn.kernels import im2col
+from tinycnn.kernels.conv import im2col
 
 
 def flipped(x, w, b=None, *how, **names):
@@ -92,7 +92,7 @@ def test_a_mistake_at_17_channels_is_found_there_only():
         assert (verdict.kind == "wrong") == ("x17 -> " in shape)
 
 
-@pytest.mark.parametrize("function", ["conv2d", "conv2d_grad_input", "conv2d_grad_kernel"])
+@pytest.mark.parametrize("function", ["conv2d", "conv2d_grad_input", "conv2d_grad_filter"])
 def test_a_correct_kernel_passes_everywhere(function):
     """And with errors far below the limit."""
     verdicts = [verdict for _, verdict in check_everywhere(getattr(im2col, function), function)]
@@ -130,8 +130,8 @@ def test_the_report_says_where_and_by_how_much(tmp_path, capsys):
     """A file with a right function and a wrong one."""
     path = tmp_path / "kernel.py"
     path.write_text(
-        "from tinycnn.kernels.im2col import conv2d_grad_input\n"
-        "from tinycnn.kernels import im2col\n"
+        "from tinycnn.kernels.conv.im2col import conv2d_grad_input\n"
+        "from tinycnn.kernels.conv import im2col\n"
         "def conv2d(x, w, b=None, *how, **names):\n"
         "    y = im2col.conv2d(x, w, b, *how, **names)\n"
         "    return y + (x.shape[3] == 33)\n"
@@ -142,7 +142,7 @@ def test_the_report_says_where_and_by_how_much(tmp_path, capsys):
         ("conv2d", True),
         ("conv2d_grad_input", False),
     ]
-    assert "conv2d_grad_kernel: not defined" in printed
+    assert "conv2d_grad_filter: not defined" in printed
     assert "WRONG at batch" in printed
     assert "instead of" in printed
     assert all("x33 -> " in shape for shape in found[0]["wrong at"])
@@ -152,7 +152,7 @@ def test_the_report_says_where_and_by_how_much(tmp_path, capsys):
     ("content", "message"),
     [
         (None, "expected a Python file"),
-        ("x = 1\n", "to define one of conv2d, conv2d_grad_input, conv2d_grad_kernel, received none"),
+        ("x = 1\n", "to define one of conv2d, conv2d_grad_input, conv2d_grad_filter, received none"),
         ("def conv2d(:\n", "raises SyntaxError"),
         ("import nowhere_to_be_found\n", "raises ModuleNotFoundError"),
     ],

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tinycnn.datasets import Augmentation, load_mnist, scale_images
-from tinycnn.schedules import PiecewiseConstantDecay
+from tinycnn.optimizers.schedules import PiecewiseConstantDecay
 
 EVERYTHING = Augmentation(
     rotation=15, shift=2.5, zoom=(0.8, 1.2), shear=0.2, flip=0.5, elastic=0.5, erasing=0.5

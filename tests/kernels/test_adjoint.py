@@ -6,7 +6,18 @@ It takes no reference, so it also holds the definitions themselves to the mark.
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from kernel_cases import Case, cases, conv_arguments, every_algorithm, module, pool_arguments
+
+from tests.kernels.cases import (
+    COMPILED_DTYPES,
+    TOLERANCES,
+    Case,
+    cases,
+    conv_arguments,
+    every_algorithm,
+    module,
+    pool_arguments,
+    winograd_cases,
+)
 
 CONV = Case(5, (9, 11), 3, 7, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 3))
 POOL = Case(5, (9, 11), 3, 0, (3, 2), (2, 1), ((1, 2), (0, 1)))
@@ -14,21 +25,23 @@ POOL = Case(5, (9, 11), 3, 0, (3, 2), (2, 1), ((1, 2), (0, 1)))
 
 def assert_same_product(u, v, p, q):
     """<u, v> == <p, q>, relative to the magnitudes that are summed."""
+    tolerance = TOLERANCES[u.dtype]
+    u, v, p, q = (a.astype(np.float64) for a in (u, v, p, q))
     scale = max(np.vdot(abs(u), abs(v)), np.vdot(abs(p), abs(q)), 1e-30)
-    assert abs(np.vdot(u, v) - np.vdot(p, q)) <= 1e-12 * scale
+    assert abs(np.vdot(u, v) - np.vdot(p, q)) <= tolerance * scale
 
 
 def results(algorithm, arguments):
     return {name: getattr(module(algorithm), name)(**values) for name, values in arguments.items()}
 
 
-def check_convolution(algorithm, case):
-    arguments = conv_arguments(case, np.float64)
+def check_convolution(algorithm, case, dtype=np.float64):
+    arguments = conv_arguments(case, dtype)
     arguments["conv2d"].update(b=None, relu=False)
     x, w, dy = (arguments["conv2d"]["x"], arguments["conv2d"]["w"], arguments["conv2d_grad_input"]["dy"])
     got = results(algorithm, arguments)
     assert_same_product(got["conv2d"], dy, x, got["conv2d_grad_input"])
-    assert_same_product(got["conv2d"], dy, w, got["conv2d_grad_kernel"])
+    assert_same_product(got["conv2d"], dy, w, got["conv2d_grad_filter"])
 
 
 def check_pools(algorithm, case):
@@ -63,3 +76,10 @@ def test_convolutions(algorithm, case):
 @pytest.mark.parametrize("algorithm", every_algorithm())
 def test_pools(algorithm, case):
     check_pools(algorithm, case)
+
+
+@pytest.mark.parametrize("dtype", COMPILED_DTYPES)
+@settings(deadline=None, max_examples=30)
+@given(case=winograd_cases())
+def test_winograds_convolutions(dtype, case):
+    check_convolution("winograd", case, dtype)

@@ -1,12 +1,14 @@
 """Every algorithm against the definitions on small shapes, and against the oracle on awkward larger ones."""
 
+import importlib
 import inspect
 
-import kernel_oracle
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
-from kernel_cases import (
+
+from tests.kernels import oracle
+from tests.kernels.cases import (
     DTYPES,
     FUNCTIONS,
     Case,
@@ -19,10 +21,18 @@ from kernel_cases import (
     pool_arguments,
     size_for,
 )
-
-from tinycnn.kernels import naive
+from tinycnn import kernels
+from tinycnn.kernels import ALGORITHMS
+from tinycnn.kernels.conv import naive as naive_conv
+from tinycnn.kernels.pool import naive as naive_pool
+from tinycnn.kernels.selection import POOL_ALGORITHMS
 
 INF, NAN = np.inf, np.nan
+
+
+def naive(function):
+    """The module with the definition of a function."""
+    return naive_conv if "conv" in function else naive_pool
 
 
 def awkward(batch, channels, filters, out, kernel, strides, padding, dilation, left_over):
@@ -63,7 +73,7 @@ POOLS = [
 @given(case=cases())
 def test_convolutions_agree_with_the_definition(algorithm, dtype, case):
     for function, arguments in conv_arguments(case, dtype).items():
-        expected = getattr(naive, function)(**arguments)
+        expected = getattr(naive(function), function)(**arguments)
         check(function, getattr(module(algorithm), function)(**arguments), expected, arguments)
 
 
@@ -75,7 +85,7 @@ def test_convolutions_agree_with_the_definition(algorithm, dtype, case):
 @given(case=cases(pool=True))
 def test_pools_agree_with_the_definition(algorithm, dtype, case):
     for function, arguments in pool_arguments(case, dtype).items():
-        expected = getattr(naive, function)(**arguments)
+        expected = getattr(naive(function), function)(**arguments)
         check(function, getattr(module(algorithm), function)(**arguments), expected, arguments)
 
 
@@ -84,7 +94,7 @@ def test_pools_agree_with_the_definition(algorithm, dtype, case):
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
 def test_awkward_convolutions(case, algorithm, dtype):
     for function, arguments in conv_arguments(case, dtype).items():
-        expected = getattr(kernel_oracle, function)(**arguments)
+        expected = getattr(oracle, function)(**arguments)
         check(function, getattr(module(algorithm), function)(**arguments), expected, arguments)
 
 
@@ -93,22 +103,23 @@ def test_awkward_convolutions(case, algorithm, dtype):
 @pytest.mark.parametrize("case", POOLS, ids=str)
 def test_awkward_pools(case, algorithm, dtype):
     for function, arguments in pool_arguments(case, dtype).items():
-        expected = getattr(kernel_oracle, function)(**arguments)
+        expected = getattr(oracle, function)(**arguments)
         check(function, getattr(module(algorithm), function)(**arguments), expected, arguments)
 
 
-@pytest.mark.parametrize("algorithm", every_other_algorithm())
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_signatures_are_those_of_the_definition(function, algorithm):
-    signature = inspect.signature(getattr(module(algorithm), function))
-    assert signature == inspect.signature(getattr(naive, function))
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_the_oracle_has_the_same_arguments(function):
-    assert list(inspect.signature(getattr(kernel_oracle, function)).parameters) == list(
-        inspect.signature(getattr(naive, function)).parameters
-    )
+def test_signatures_are_those_of_the_definition(function):
+    """Of every algorithm and, with `algorithm` at the end, of the function that chooses one."""
+    family, algorithms = ("conv", ALGORITHMS) if "conv" in function else ("pool", POOL_ALGORITHMS)
+    definition = inspect.signature(getattr(naive(function), function))
+    for algorithm in algorithms:
+        module = importlib.import_module(f"tinycnn.kernels.{family}.{algorithm}")
+        assert inspect.signature(getattr(module, function)) == definition
+    public = inspect.signature(getattr(kernels, function))
+    *same, last = public.parameters.values()
+    assert public.replace(parameters=same) == definition
+    assert (last.name, last.default) == ("algorithm", "auto")
+    assert list(inspect.signature(getattr(oracle, function)).parameters) == list(definition.parameters)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -157,3 +168,15 @@ def test_nan_is_seen_in_every_pass(algorithm):
         result = result[0] if function == "maxpool2d" else result
         assert np.isnan(result).any(), function
         assert np.isfinite(result).any(), function
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_module_of_an_algorithm_is_the_one_of_its_name(algorithm):
+    assert kernels.conv.implementation(kernels.choose("conv2d", algorithm, (3, 3, 4, 5))).__name__ == (
+        f"tinycnn.kernels.conv.{algorithm}"
+    )
+    if algorithm in POOL_ALGORITHMS:
+        assert (
+            kernels.pool.implementation("maxpool2d", algorithm).__name__
+            == f"tinycnn.kernels.pool.{algorithm}"
+        )

@@ -5,10 +5,9 @@ from itertools import product
 import numpy as np
 import pytest
 
+from tinycnn.kernels.argument_checks import check_conv, check_pool, check_window
 from tinycnn.kernels.geometry import (
     NO_PADDING,
-    check_conv,
-    check_pool,
     crop,
     output_size,
     pad,
@@ -17,6 +16,8 @@ from tinycnn.kernels.geometry import (
     window_counts,
     window_output,
 )
+
+pytestmark = pytest.mark.smoke
 
 RECEIVED = "{}: expected .+, received .+"
 
@@ -109,8 +110,9 @@ def test_outputs_of_both_axes():
 def test_errors_give_name_expected_and_received(name, change):
     how = {"size": (9, 12), "kernel": (3, 2), "strides": (1, 1), "padding": NO_PADDING, "dilation": (1, 1)}
     assert window_output(**how) == (7, 11)
+    assert check_window(**how) == (7, 11)
     with pytest.raises(ValueError, match=RECEIVED.format(f"^{name}")):
-        window_output(**how | change)
+        check_window(**how | change)
 
 
 def test_a_kernel_that_is_too_large_is_told_by_how_much():

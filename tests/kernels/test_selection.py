@@ -1,17 +1,24 @@
 """Which algorithm computes: the layer's own, then the context, then the environment, then "auto"."""
 
 import doctest
-import subprocess
-import sys
+import re
 import threading
 
+import numpy as np
 import pytest
-from kernel_cases import FUNCTIONS, every_algorithm, module
 
+from tests.kernels.cases import FUNCTIONS
 from tinycnn import kernels
-from tinycnn.kernels import ALGORITHMS, check_algorithm, find, select, use_algorithm
+from tinycnn.kernels import ALGORITHMS, check_algorithm, choose, conv, pool, selection, use_algorithm
+from tinycnn.kernels.selection import CONVOLUTIONS, POOL_ALGORITHMS, POOLS
+
+pytestmark = pytest.mark.smoke
 
 VARIABLE = "TINYCNN_ALGORITHM"
+
+
+def select(*arguments):
+    return choose(*arguments).algorithm
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +47,6 @@ def test_auto_looks_at_the_shape(w_shape, strides, dilation, expected):
     for function in FUNCTIONS[:3]:
         assert select(function, "auto", w_shape, strides, dilation) == expected
         assert select(function, "im2col", w_shape, strides, dilation) == "im2col"
-    assert find("conv2d", "auto", w_shape, strides, dilation) is module(expected).conv2d
 
 
 @pytest.mark.parametrize(
@@ -61,7 +67,7 @@ def test_auto_looks_at_the_pass(w_shape, expected):
 
 
 @pytest.mark.parametrize(
-    ("places", "images", "expected"),
+    ("pixels", "images", "expected"),
     [
         (63, 1, ["direct", "direct", "direct"]),
         (64, 1, ["winograd", "winograd", "direct"]),
@@ -73,17 +79,86 @@ def test_auto_looks_at_the_pass(w_shape, expected):
         (5, 26, ["winograd"] * 3),
     ],
 )
-def test_auto_looks_at_the_outputs(places, images, expected):
+def test_auto_looks_at_the_outputs(pixels, images, expected):
     """Of a single image, which has a kernel of its own, but for the filter gradient, and of batches."""
-    geometry = (3, 3, 64, 64), (1, 1), (1, 1), places, images
+    geometry = (3, 3, 64, 64), (1, 1), (1, 1), pixels, images
     assert [select(function, "auto", *geometry) for function in FUNCTIONS[:3]] == expected
 
 
-def test_every_algorithm_offers_every_function():
-    assert {"naive", "im2col", "direct"} <= set(ALGORITHMS)
-    assert len(FUNCTIONS) == 7
-    for algorithm in ALGORITHMS:
-        assert all(callable(getattr(module(algorithm), function)) for function in FUNCTIONS)
+@pytest.mark.parametrize(
+    ("geometry", "cause"),
+    [
+        (((3, 2, 32, 64),), "unsupported"),
+        (((3, 3, 32, 64), (1, 2)), "unsupported"),
+        (((3, 3, 1, 32),), "channels"),
+        (((3, 3, 64, 64), (1, 1), (1, 1), 127, 1), "outputs"),
+        (((3, 3, 64, 64), (1, 1), (1, 1), 128, 1), "winograd"),
+    ],
+)
+def test_a_choice_has_its_cause_and_its_figures(geometry, cause):
+    choice = choose("conv2d_grad_filter", "auto", *geometry)
+    assert choice.cause == cause
+    assert choice.channels == geometry[0][2:]
+    assert bool(choice.refusal) == (cause == "unsupported")
+    assert not choice.refused
+    if cause == "outputs":
+        assert (choice.outputs, choice.least_outputs) == (127, 128)
+
+
+@pytest.mark.parametrize("operation", CONVOLUTIONS)
+@pytest.mark.parametrize(
+    ("geometry", "refusal"),
+    [
+        (((3, 2, 4, 5), (1, 1), (1, 1)), "expected a square filter of 2 or 3, received 3x2"),
+        (((4, 4, 4, 5), (1, 1), (1, 1)), "expected a square filter of 2 or 3, received 4x4"),
+        (((1, 1, 4, 5), (1, 1), (1, 1)), "expected a square filter of 2 or 3, received 1x1"),
+        (((3, 3, 4, 5), (1, 2), (1, 1)), "expected strides of 1, received (1, 2)"),
+        (((3, 3, 4, 5), (1, 1), (2, 1)), "expected dilation of 1, received (2, 1)"),
+    ],
+)
+def test_winograd_is_obeyed_or_refused_never_replaced(operation, geometry, refusal):
+    choice = choose(operation, "winograd", *geometry)
+    assert (choice.algorithm, choice.refused, choice.refusal) == ("winograd", True, refusal)
+    with pytest.raises(ValueError, match=re.escape(f"algorithm 'winograd': {refusal}")):
+        conv.implementation(choice)
+    with use_algorithm("winograd"):
+        assert choose(operation, "auto", *geometry) == choice._replace(request=("winograd", "context"))
+
+
+@pytest.mark.parametrize("operation", POOLS)
+def test_a_pool_has_no_winograd(operation):
+    """Asked for by name it is refused; a block or a process that asks for it means convolutions."""
+    choice = choose(operation, "winograd")
+    assert (choice.refused, choice.refusal) == (True, "a pool has naive, im2col, direct")
+    with pytest.raises(ValueError, match=f"'winograd' for {operation}: a pool has naive, im2col, direct"):
+        pool.implementation(operation, "winograd")
+    with use_algorithm("winograd"):
+        choice = choose(operation)
+    assert (choice.algorithm, choice.cause, choice.refused) == ("direct", "not for pools", False)
+
+
+def test_a_matrix_product_is_numpys_while_it_is_small():
+    limit = selection.NUMPY_MULTIPLICATIONS
+    causes = [selection.choose_matmul(n)[:2] for n in (0, limit, limit + 1)]
+    assert causes == [("numpy", "small product")] * 2 + [("blocked", "blocks")]
+    for name, expected in (
+        ("naive", "numpy"),
+        ("im2col", "numpy"),
+        ("direct", "blocked"),
+        ("winograd", "blocked"),
+    ):
+        with use_algorithm(name):
+            assert selection.choose_matmul(limit + 1).algorithm == expected
+
+
+def test_the_tile_with_the_fewest_multiplications_is_taken():
+    """For `mnist_cnn`: 24 = 6 * 4, 10 = 2 * 5, 11 = 3 * 4 - 1."""
+    assert selection.tile_size(3, 24, 24) == 4
+    assert selection.tile_size(2, 10, 10) == 5
+    assert selection.tile_size(2, 11, 11) == 4
+    assert selection.tile_size(3, 2, 1) == 2
+    assert selection.tile_size(2, 10, 10, images=1) == 2  # the filter's transform, used once, has to pay too
+    assert selection.tile_size(2, 11, 11, images=1) == 3
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -107,15 +182,21 @@ def test_an_environment_that_asks_for_nothing(monkeypatch, value):
     assert select("conv2d", "auto") == AUTO
 
 
-@pytest.mark.parametrize("algorithm", every_algorithm())
+@pytest.mark.parametrize("algorithm", POOL_ALGORITHMS)
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_request_is_obeyed_whichever_way_it_is_made(monkeypatch, function, algorithm):
-    expected = getattr(module(algorithm), function)
-    assert find(function, algorithm) is expected
+    """And the choice says who made it."""
+
+    def requested(*arguments):
+        choice = choose(function, *arguments)
+        assert (choice.algorithm, choice.cause, choice.refused) == (algorithm, "requested", False)
+        return choice.request
+
+    assert requested(algorithm) == (algorithm, "layer")
     with use_algorithm(algorithm):
-        assert find(function, "auto") is expected
+        assert requested() == (algorithm, "context")
     monkeypatch.setenv(VARIABLE, algorithm)
-    assert find(function, "auto") is expected
+    assert requested() == (algorithm, "environment")
 
 
 def test_contexts_nest():
@@ -190,12 +271,12 @@ def test_unknown_algorithms_are_told_the_known_ones(name):
 def test_an_unknown_name_in_the_environment_is_no_silent_auto(monkeypatch):
     monkeypatch.setenv(VARIABLE, "cudnn")
     with pytest.raises(ValueError, match=r"^algorithm: expected one of .+, received 'cudnn'$"):
-        find("conv2d", "auto")
+        choose("conv2d", "auto")
 
 
 def test_unknown_operations():
     with pytest.raises(ValueError, match=r"^operation: expected one of .*'conv2d'.*, received 'conv3d'$"):
-        find("conv3d", "auto")
+        choose("conv3d", "auto")
 
 
 def test_known_names_are_returned():
@@ -203,12 +284,13 @@ def test_known_names_are_returned():
 
 
 def test_the_examples_in_the_docstrings():
-    results = doctest.testmod(kernels)
+    results = doctest.testmod(selection)
     assert results.attempted > 0
     assert results.failed == 0
 
 
-def test_importing_the_package_does_not_import_numba():
-    code = "import sys, tinycnn; print('numba' in sys.modules, 'llvmlite' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False False"
+def test_find_is_deprecated_and_still_works():
+    with pytest.warns(DeprecationWarning, match=r"call kernels\.maxpool2d\(\.\.\., algorithm='naive'\)"):
+        function = kernels.find("maxpool2d", "naive")
+    y, argmax = function(np.ones((1, 2, 2, 1), np.float32), (2, 2), (2, 2))
+    assert (y.item(), argmax.item()) == (1, 0)

@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from tinycnn import activations, gradcheck, layers, randomness
+from tinycnn import activations, layers
+from tinycnn.inspection import gradcheck
 from tinycnn.layers import (
     LAYERS,
     Activation,
@@ -19,6 +20,9 @@ from tinycnn.layers import (
     GlobalAveragePooling2D,
     MaxPooling2D,
 )
+from tinycnn.support import randomness
+
+pytestmark = pytest.mark.smoke
 
 # Layers and input shapes; all sizes differ, so that a swapped axis cannot go unseen.
 CASES = [
@@ -27,7 +31,6 @@ CASES = [
     (Conv2D(5, (2, 3), padding=((1, 0), (2, 3)), dilation_rate=(2, 1), activation="sigmoid"), (6, 4, 3)),
     (Conv2D(2, 1, use_bias=False, padding=(1, 2), activation="leaky_relu"), (4, 5, 3)),
     (Conv2D(4, (3, 2), padding=1, algorithm="im2col", activation="relu"), (5, 6, 2)),
-    (Conv2D(4, (3, 2), strides=2, algorithm="direct"), (7, 6, 2)),
     (Conv2D(3, (2, 1), algorithm="naive", activation="softmax"), (4, 5, 2)),
     (MaxPooling2D((2, 3)), (5, 7, 4)),
     (MaxPooling2D((3, 2), strides=(1, 2), padding="same", algorithm="im2col"), (5, 6, 4)),
@@ -168,7 +171,7 @@ def test_building_twice_does_nothing_and_another_shape_is_refused(layer, shape):
 @every_layer
 def test_errors_name_expected_and_received(layer, shape):
     """Before build, wrong shape, wrong dtype, no array, backward before forward, wrong dy."""
-    with pytest.raises(ValueError, match=r"expected build\(input_shape, rng\) before forward"):
+    with pytest.raises(ValueError, match=r"call build\(input_shape, rng\) before forward"):
         copy.deepcopy(layer).forward(np.zeros((2, *shape), np.float32))
     layer = built(layer, shape)
     for wrong in [(2, *shape, 1), (2, shape[0] + 1, *shape[1:]), shape]:
@@ -178,7 +181,7 @@ def test_errors_name_expected_and_received(layer, shape):
         layer.forward(np.zeros((2, *shape)))
     with pytest.raises(ValueError, match="received list"):
         layer.forward(np.zeros((2, *shape), np.float32).tolist())
-    with pytest.raises(ValueError, match=r"expected forward\(x, training=True\) before backward"):
+    with pytest.raises(ValueError, match=r"call forward\(x, training=True\) before backward"):
         layer.backward(np.zeros((2, *layer.compute_output_shape(shape)), np.float32))
     y = layer.forward(np.ones((2, *shape), np.float32), training=True)
     with pytest.raises(ValueError, match="dy: expected shape"):

@@ -1,9 +1,14 @@
 """What is special to each layer."""
 
+import functools
+
 import numpy as np
 import pytest
 
-from tinycnn import gradcheck, kernels
+from tinycnn import kernels
+from tinycnn.inspection import gradcheck
+from tinycnn.kernels import conv
+from tinycnn.kernels.selection import CONVOLUTIONS
 from tinycnn.layers import (
     Activation,
     AveragePooling2D,
@@ -14,6 +19,8 @@ from tinycnn.layers import (
     MaxPooling2D,
     from_config,
 )
+
+pytestmark = pytest.mark.smoke
 
 
 def ready(layer, shape, dtype=np.float32):
@@ -96,23 +103,30 @@ def test_kernel_larger_than_its_input():
 
 def test_an_explicit_algorithm_is_obeyed(monkeypatch):
     """The layer asks for it by name, in all three passes, whatever the context says."""
-    asked = []
-    select = kernels.select
-
-    def recorded(name, algorithm, *geometry):
-        asked.append((name, select(name, algorithm, *geometry)))
-        return asked[-1][1]
-
-    monkeypatch.setattr(kernels, "select", recorded)
-    conv = ready(Conv2D(2, 3, algorithm="naive"), (4, 5, 1))
+    called = []
+    for algorithm in ("naive", "im2col"):
+        module = conv.implementation(kernels.choose("conv2d", algorithm))
+        for name in CONVOLUTIONS:
+            record = functools.partial(recorded, called, f"{algorithm}.{name}", getattr(module, name))
+            monkeypatch.setattr(module, name, record)
+    layer = ready(Conv2D(2, 3, algorithm="naive"), (4, 5, 1))
     with kernels.use_algorithm("im2col"):
-        conv.backward(conv.forward(np.ones((1, 4, 5, 1), np.float32), training=True))
-    assert [name for name, _ in asked] == ["conv2d", "conv2d_grad_kernel", "conv2d_grad_input"]
-    assert {algorithm for _, algorithm in asked} == {"naive"}
-    assert kernels.select("conv2d", "naive") == "naive"
+        layer.backward(layer.forward(np.ones((1, 4, 5, 1), np.float32), training=True))
+    assert called == ["naive.conv2d", "naive.conv2d_grad_filter", "naive.conv2d_grad_input"]
 
 
-@pytest.mark.parametrize("algorithm", kernels.ALGORITHMS)
+def recorded(called, name, function, *arguments):
+    called.append(name)
+    return function(*arguments)
+
+
+@pytest.mark.parametrize("pool", [MaxPooling2D, AveragePooling2D])
+def test_a_pool_has_no_winograd(pool):
+    with pytest.raises(ValueError, match=r"algorithm: expected one of .*'naive', received 'winograd'"):
+        pool(algorithm="winograd")
+
+
+@pytest.mark.parametrize("algorithm", ["naive", "im2col"])  # and "direct": tests/kernels/test_algorithms.py
 def test_max_pooling_ties_go_to_the_first(algorithm):
     """In row-major order; the gradient follows."""
     pool = ready(MaxPooling2D(2, algorithm=algorithm), (2, 4, 1))
@@ -152,13 +166,13 @@ class TestDropout:
         assert (first != second).any()
         np.testing.assert_array_equal(dropout.backward(x), second)
 
-    def test_seed_and_step_decide_the_mask(self):
+    def test_seed_and_index_decide_the_mask(self):
         x = np.ones((4, 50), np.float32)
         one, other = ready(Dropout(0.5, seed=3), (50,)), ready(Dropout(0.5, seed=3), (50,))
         one.forward(x, training=True)
-        one.step = other.step = 7
+        one.mask_index = other.mask_index = 7
         np.testing.assert_array_equal(one.forward(x, training=True), other.forward(x, training=True))
-        other.step = 7
+        other.mask_index = 7
         assert (ready(Dropout(0.5, seed=4), (50,)).forward(x, training=True) != x).any()
 
     def test_dtypes_share_a_mask(self):
@@ -243,5 +257,5 @@ def test_unknown_layer_in_a_config():
 def test_repr_shows_what_is_not_default():
     """Short enough to read in a list of layers."""
     assert repr(Conv2D(8, 3, activation="relu")) == "Conv2D(filters=8, kernel_size=(3, 3), activation='relu')"
-    assert repr(MaxPooling2D()) == "MaxPooling2D(strides=(2, 2))"
+    assert repr(MaxPooling2D()) == "MaxPooling2D()"
     assert repr(Dropout(0.5, name="d")) == "Dropout(rate=0.5, name='d')"

@@ -1,8 +1,8 @@
 """Networks and data for the tests of files that two libraries read."""
 
 import numpy as np
-from peer_helpers import random_array, random_labels
 
+from tests.peers.peer_helpers import random_array, random_labels
 from tinycnn import Sequential
 from tinycnn.layers import (
     Activation,

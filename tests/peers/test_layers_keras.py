@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from peer_helpers import (
+
+from tests.peers.peer_helpers import (
     ACTIVATIONS,
     assert_all_close,
     assert_close,
@@ -10,7 +11,6 @@ from peer_helpers import (
     random_array,
     random_sizes,
 )
-
 from tinycnn.layers import (
     Activation,
     AveragePooling2D,

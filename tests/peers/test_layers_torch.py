@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from peer_helpers import (
+
+from tests.peers.peer_helpers import (
     ACTIVATIONS,
     assert_close,
     compare_with_torch,
@@ -10,7 +11,6 @@ from peer_helpers import (
     random_sizes,
     torch_activation,
 )
-
 from tinycnn.layers import (
     Activation,
     AveragePooling2D,

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from peer_helpers import assert_all_close, random_array, random_labels
 
+from tests.peers.peer_helpers import assert_all_close, random_array, random_labels
 from tinycnn import Sequential
 from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from tinycnn.losses import SparseCategoricalCrossentropy

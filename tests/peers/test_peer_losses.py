@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from peer_helpers import TOLERANCE, assert_close, random_array, random_labels
 
+from tests.peers.peer_helpers import TOLERANCE, assert_close, random_array, random_labels
 from tinycnn import activations, metrics
 from tinycnn.losses import CategoricalCrossentropy, MeanSquaredError, SparseCategoricalCrossentropy
 

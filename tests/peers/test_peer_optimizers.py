@@ -7,8 +7,8 @@ constants can float64 steps agree to more than seven digits.
 
 import numpy as np
 import pytest
-from peer_helpers import assert_all_close, random_array
 
+from tests.peers.peer_helpers import assert_all_close, random_array
 from tinycnn import optimizers
 
 SHAPES = [(5, 3), (7,)]

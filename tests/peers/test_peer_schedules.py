@@ -2,7 +2,7 @@
 
 import pytest
 
-from tinycnn import schedules
+from tinycnn.optimizers import schedules
 
 SCHEDULES = [
     ("PiecewiseConstantDecay", {"boundaries": [2, 5], "values": [0.5, 0.25, 0.125]}),

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from peer_helpers import assert_close
-from saving_helpers import (
+
+from tests.peers.peer_helpers import assert_close
+from tests.peers.saving_helpers import (
     CLASSES,
     OPTIMIZERS,
     batches,
@@ -12,7 +13,6 @@ from saving_helpers import (
     keras_weights,
     train,
 )
-
 from tinycnn import load_model
 
 LEGACY_OPTIMIZERS = [

@@ -2,8 +2,9 @@
 
 import h5py
 import pytest
-from peer_helpers import assert_all_close, assert_close
-from saving_helpers import (
+
+from tests.peers.peer_helpers import assert_all_close, assert_close
+from tests.peers.saving_helpers import (
     CLASSES,
     OPTIMIZERS,
     batches,
@@ -12,10 +13,9 @@ from saving_helpers import (
     small_network,
     train,
 )
-
 from tinycnn import losses, mnist_cnn, optimizers
 from tinycnn.layers import Dropout
-from tinycnn.schedules import CosineDecay, ExponentialDecay, OneCycle
+from tinycnn.optimizers.schedules import CosineDecay, ExponentialDecay, OneCycle
 
 
 def assert_same_predictions(ours, theirs):

@@ -8,8 +8,9 @@ import zipfile
 
 import numpy as np
 import pytest
-from saved_models import edit_json, tiny, trained
 
+from tests.networks import conv_and_dense
+from tests.saving.saved_models import edit_json, trained
 from tinycnn import load_model
 
 MIB = 1 << 20
@@ -49,7 +50,7 @@ def refused(path, match=None, memory=30 * MIB):
 
 def saved(path, **options):
     """A small trained model in a file."""
-    trained(tiny(optimizer="adam", metrics=["accuracy"])).save(path, **options)
+    trained(conv_and_dense(optimizer="adam", metrics=["accuracy"])).save(path, **options)
     return path
 
 

@@ -1,4 +1,4 @@
-"""Models, data and comparisons that the tests of saving share."""
+"""Data and comparisons that the tests of saving share; the models are in `tests.networks`."""
 
 import json
 import shutil
@@ -7,79 +7,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from tinycnn import Sequential
-from tinycnn.layers import (
-    Activation,
-    AveragePooling2D,
-    BatchNormalization,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAveragePooling2D,
-    MaxPooling2D,
-)
-
 GOLDEN = Path(__file__).parents[1] / "golden"
 FORMATS = ["h5", "npz"]
 INPUT_SHAPE = (13, 11, 2)
 CLASSES = 3
-
-
-def every_layer(dtype="float32"):
-    """A model with every kind of layer, and every argument away from its default somewhere."""
-    return Sequential(
-        [
-            Conv2D(
-                5,
-                (3, 2),
-                padding=((1, 2), (0, 3)),
-                activation="relu",
-                kernel_initializer="he_normal",
-                algorithm="im2col",
-                name="first",
-            ),
-            BatchNormalization(momentum=0.8, epsilon=2e-3, center=False),
-            Activation("tanh"),
-            AveragePooling2D((2, 3), strides=(1, 2), algorithm="im2col"),
-            Conv2D(
-                7,
-                2,
-                strides=(2, 1),
-                padding="same",
-                activation="leaky_relu",
-                use_bias=False,
-                kernel_initializer="glorot_normal",
-            ),
-            Dropout(0.25, seed=5),
-            MaxPooling2D(2, padding="same", algorithm="im2col"),
-            Conv2D(6, 2, dilation_rate=(3, 1), kernel_initializer="he_uniform", bias_initializer="ones"),
-            BatchNormalization(scale=False),
-            GlobalAveragePooling2D(name="means"),
-            Flatten(),
-            Dense(9, activation="sigmoid", kernel_initializer="ones", name="hidden"),
-            BatchNormalization(name="normal"),
-            Dropout(0.5),
-            Dense(4, use_bias=False),
-            Dense(CLASSES, activation="softmax"),
-        ],
-        seed=11,
-        input_shape=INPUT_SHAPE,
-        dtype=dtype,
-        name="all_of_them",
-    )
-
-
-def tiny(**compiled):
-    """A model of one convolution and one dense layer, compiled when given how."""
-    model = Sequential(
-        [Conv2D(5, (3, 2), algorithm="im2col"), Flatten(), Dense(CLASSES, activation="softmax")],
-        seed=3,
-        input_shape=(4, 6, 2),
-    )
-    if compiled:
-        model.compile(**compiled)
-    return model
 
 
 def data(shape=INPUT_SHAPE, count=23, dtype="float32"):

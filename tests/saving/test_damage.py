@@ -8,10 +8,10 @@ import warnings
 
 import h5py
 import pytest
-from hostile_files import saved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.saving.hostile_files import saved
 from tinycnn import load_model
 
 # The same examples every time, since a test that fails now and then helps nobody.

@@ -5,8 +5,9 @@ import json
 import h5py
 import numpy as np
 import pytest
-from saved_models import GOLDEN, assert_same, edit_json, every_layer, golden_copy, tiny, trained
 
+from tests.networks import conv_and_dense, every_layer
+from tests.saving.saved_models import GOLDEN, assert_same, edit_json, golden_copy, trained
 from tinycnn import Sequential, load_model, saving
 from tinycnn.layers import Activation, Dense, Flatten
 from tinycnn.optimizers import SGD, Adadelta, AdamW, RMSprop
@@ -115,7 +116,7 @@ def test_the_order_of_moments_is_that_of_keras_3(tmp_path, optimizer, order):
 
 def test_the_written_form(tmp_path):
     """What Keras 2 needs: attributes, order, names, an InputLayer with batch_input_shape, no modules."""
-    trained(tiny(optimizer="adam")).save(tmp_path / "m.h5")
+    trained(conv_and_dense(optimizer="adam")).save(tmp_path / "m.h5")
     with h5py.File(tmp_path / "m.h5") as file:
         assert set(file) == {"model_weights", "optimizer_weights"}
         assert file.attrs["backend"] == "tensorflow"
@@ -138,7 +139,7 @@ def test_the_written_form(tmp_path):
 
 def test_an_untrained_optimizer_is_written_with_zeros(tmp_path):
     """Keras expects all moments or complains."""
-    tiny(optimizer="adam").save(tmp_path / "m.h5")
+    conv_and_dense(optimizer="adam").save(tmp_path / "m.h5")
     with h5py.File(tmp_path / "m.h5") as file:
         assert len(file["optimizer_weights"].attrs["weight_names"]) == 2 + 2 * 4
 
@@ -152,7 +153,7 @@ def test_an_untrained_optimizer_is_written_with_zeros(tmp_path):
 )
 def test_optimizers_of_keras_before_2_11(tmp_path, optimizer, kinds, endings):
     """All moments of one kind, then all of the next, with the kind at the end of the name."""
-    model = trained(tiny(optimizer=optimizer))
+    model = trained(conv_and_dense(optimizer=optimizer))
     model.save(tmp_path / "m.h5")
     with h5py.File(tmp_path / "m.h5", "r+") as file:
         snapshot = saving.read(tmp_path / "m.h5")
@@ -210,7 +211,7 @@ def test_moments_that_do_not_fit_are_left_out_with_a_warning(tmp_path):
 
 def test_momentum_that_keras_2_keeps_for_plain_gradient_descent(tmp_path):
     """tf-keras writes an array of zeros for each parameter though the momentum is 0."""
-    model = trained(tiny(optimizer="sgd"))
+    model = trained(conv_and_dense(optimizer="sgd"))
     model.save(tmp_path / "m.h5")
     with h5py.File(tmp_path / "m.h5", "r+") as file:
         del file["optimizer_weights"]

@@ -13,9 +13,10 @@ import sys
 import h5py
 import numpy as np
 import pytest
-from hostile_files import edit_config, edit_header, npy, refused, rewrite, saved
-from saved_models import FORMATS, edit_json, golden_copy, tiny
 
+from tests.networks import conv_and_dense
+from tests.saving.hostile_files import edit_config, edit_header, npy, refused, rewrite, saved
+from tests.saving.saved_models import FORMATS, edit_json, golden_copy
 from tinycnn import load_model
 from tinycnn.saving import text
 
@@ -182,7 +183,7 @@ def test_json_that_is_too_long_is_not_written(tmp_path, monkeypatch):
     monkeypatch.setattr(text, "LARGEST", 300)
     for suffix in FORMATS:
         with pytest.raises(ValueError, match="expected at most 300 characters"):
-            tiny().save(tmp_path / f"m.{suffix}")
+            conv_and_dense().save(tmp_path / f"m.{suffix}")
     assert not list(tmp_path.iterdir())
 
 

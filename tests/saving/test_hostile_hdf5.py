@@ -10,9 +10,9 @@ from contextlib import nullcontext
 import h5py
 import numpy as np
 import pytest
-from hostile_files import MIB, TEXTS, refused, saved
-from saved_models import edit_json, golden_copy
 
+from tests.saving.hostile_files import MIB, TEXTS, refused, saved
+from tests.saving.saved_models import edit_json, golden_copy
 from tinycnn import load_model
 from tinycnn.saving import hdf5
 

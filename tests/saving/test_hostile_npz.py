@@ -7,8 +7,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from hostile_files import MIB, TEXTS, edit_header, npy, refused, rewrite, saved
 
+from tests.saving.hostile_files import MIB, TEXTS, edit_header, npy, refused, rewrite, saved
 from tinycnn import load_model
 
 

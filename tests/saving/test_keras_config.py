@@ -4,12 +4,15 @@ import copy
 import json
 
 import pytest
-from saved_models import every_layer, tiny
 
-from tinycnn import Sequential, losses, optimizers, schedules, snapshots
+from tests.networks import conv_and_dense, every_layer
+from tinycnn import Sequential, losses, optimizers
 from tinycnn.layers import Activation, Conv2D, Dense, Flatten
-from tinycnn.saving import keras_config, keras_training
-from tinycnn.schedules import CosineDecay, ExponentialDecay, OneCycle
+from tinycnn.optimizers import schedules
+from tinycnn.optimizers.schedules import CosineDecay, ExponentialDecay, OneCycle
+from tinycnn.saving import conversion, keras_config, keras_training
+
+pytestmark = pytest.mark.smoke
 
 POLICY = {
     "module": "keras",
@@ -43,7 +46,7 @@ def test_every_layer_comes_back(dtype):
     """All arguments but those that Keras has no word for, which `own_words` keeps."""
     model = every_layer(dtype)
     model["means"].trainable = False
-    snapshot = snapshots.take(model)
+    snapshot = conversion.take(model)
     config = keras_config.to_model(via_json(keras_config.from_model(snapshot.config)))
     assert config["seed"] is None
     assert "algorithm" not in config["layers"][0]["config"]
@@ -223,13 +226,13 @@ def test_regularizers_and_constraints_warn_once():
     """However many layers have them."""
     heavy = {"units": 4, "kernel_regularizer": {"class_name": "L2"}, "bias_regularizer": None}
     model_config = keras_model(("Dense", heavy), ("Dense", heavy), shape=[None, 5])
-    with pytest.warns(UserWarning, match="tinycnn has no kernel_regularizer: training on") as caught:
+    with pytest.warns(UserWarning, match="tinycnn has no kernel_regularizer: further training") as caught:
         keras_config.to_model(model_config)
     assert len(caught) == 1
 
 
 def training_of(model):
-    return snapshots.take(model).training
+    return conversion.take(model).training
 
 
 def settings_of(training):
@@ -241,20 +244,22 @@ def settings_of(training):
 @pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
 def test_every_optimizer_comes_back(name):
     """With all its arguments; Keras has no None for them."""
-    training = training_of(tiny(optimizer=optimizers.get(name, learning_rate=0.03, global_clipnorm=0.5)))
+    training = training_of(
+        conv_and_dense(optimizer=optimizers.get(name, learning_rate=0.03, global_clipnorm=0.5))
+    )
     keras = keras_training.from_training(training)
     assert keras["optimizer_config"]["config"]["global_clipnorm"] == 0.5
     assert settings_of(
         keras_training.to_training(via_json(keras), {"loss": training["loss"]})
     ) == settings_of(training)
-    plain = keras_training.from_training(training_of(tiny(optimizer=name)))
+    plain = keras_training.from_training(training_of(conv_and_dense(optimizer=name)))
     assert None not in plain["optimizer_config"]["config"].values()
 
 
 @pytest.mark.parametrize("name", losses.LOSSES)
 def test_every_loss_comes_back(name):
     """The sparse one without the smoothing, which Keras' has not."""
-    training = training_of(tiny(loss=name, metrics=["accuracy"]))
+    training = training_of(conv_and_dense(loss=name, metrics=["accuracy"]))
     keras = keras_training.from_training(training)
     assert ("label_smoothing" in keras["loss"]["config"]) == (name == "categorical_crossentropy")
     back = keras_training.to_training(via_json(keras), {"loss": training["loss"]})

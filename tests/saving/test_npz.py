@@ -4,15 +4,19 @@ import json
 import zipfile
 
 import numpy as np
-from saved_models import tiny, trained
+import pytest
 
+from tests.networks import conv_and_dense
+from tests.saving.saved_models import trained
 from tinycnn import saving
 from tinycnn.saving import npz
+
+pytestmark = pytest.mark.smoke
 
 
 def test_numpy_alone_opens_it(tmp_path):
     """The structure is JSON, every array has its own member, and no pickle is needed."""
-    model = trained(tiny(optimizer="adam"))
+    model = trained(conv_and_dense(optimizer="adam"))
     model.save(tmp_path / "m.npz")
     with np.load(tmp_path / "m.npz", allow_pickle=False) as arrays:
         header = json.loads(str(arrays["model.json"]))
@@ -28,14 +32,14 @@ def test_numpy_alone_opens_it(tmp_path):
 
 def test_nothing_is_compressed(tmp_path):
     """So that no member can be larger than the file."""
-    tiny().save(tmp_path / "m.npz")
+    conv_and_dense().save(tmp_path / "m.npz")
     with zipfile.ZipFile(tmp_path / "m.npz") as archive:
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
 
 
 def test_a_snapshot_can_be_read_alone(tmp_path):
     """Without a model being made of it."""
-    model = trained(tiny(optimizer="adam"))
+    model = trained(conv_and_dense(optimizer="adam"))
     model.save(tmp_path / "m.npz")
     snapshot = saving.read(tmp_path / "m.npz")
     assert [name for name, _ in snapshot.weights] == [name for name, _ in model.named_weights()]

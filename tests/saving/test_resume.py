@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from saved_models import FORMATS, GOLDEN, assert_same
 
+from tests.saving.saved_models import FORMATS, GOLDEN, assert_same
 from tinycnn import Sequential, load_model
 from tinycnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten
 from tinycnn.optimizers import SGD, Adadelta, Adam, AdamW, RMSprop

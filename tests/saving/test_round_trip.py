@@ -6,13 +6,14 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
-from saved_models import FORMATS, assert_same, data, every_layer, tiny, trained
 
+from tests.networks import conv_and_dense, every_layer
+from tests.saving.saved_models import FORMATS, assert_same, data, trained
 from tinycnn import Sequential, load_model, saving
 from tinycnn.layers import LAYERS, Dense, Flatten
 from tinycnn.losses import CategoricalCrossentropy, MeanSquaredError, SparseCategoricalCrossentropy
 from tinycnn.optimizers import OPTIMIZERS, SGD, Adadelta, Adam, AdamW, RMSprop
-from tinycnn.schedules import CosineDecay, ExponentialDecay, OneCycle, Warmup
+from tinycnn.optimizers.schedules import CosineDecay, ExponentialDecay, OneCycle, Warmup
 
 OPTIONS = [
     SGD(0.02),
@@ -57,7 +58,7 @@ def test_every_layer_and_option(tmp_path, suffix, dtype):
 def test_every_optimizer_and_slot(tmp_path, suffix, optimizer):
     """All moments, in the places of their parameters."""
     optimizer.iterations, optimizer.slots = 0, {}  # the objects of the list serve twice
-    model = trained(tiny(optimizer=optimizer))
+    model = trained(conv_and_dense(optimizer=optimizer))
     assert set(optimizer.slots) == set(optimizer.slot_names())
     assert all(slot.any() for slot in optimizer.slots.values())
     assert_same(saved(model, tmp_path, suffix), model)
@@ -82,7 +83,7 @@ def test_the_list_of_optimizers_is_whole(suffix):
 @pytest.mark.parametrize("metrics", [[], ["accuracy"], ["acc"]])
 def test_every_loss_and_metric(tmp_path, suffix, loss, metrics):
     """Also what Keras' own sparse loss cannot say: label smoothing."""
-    model = tiny(loss=loss, metrics=metrics)
+    model = conv_and_dense(loss=loss, metrics=metrics)
     assert_same(saved(model, tmp_path, suffix), model)
 
 
@@ -90,7 +91,7 @@ def test_every_loss_and_metric(tmp_path, suffix, loss, metrics):
 @pytest.mark.parametrize("frozen", [[0], [2], [0, 2]])
 def test_frozen_layers_have_no_moments(tmp_path, suffix, optimizer, frozen):
     """The moments of the others go where they belong."""
-    model = tiny(optimizer=optimizer)
+    model = conv_and_dense(optimizer=optimizer)
     for index in frozen:
         model[index].trainable = False
     trained(model)
@@ -109,7 +110,7 @@ def test_a_frozen_normalization_keeps_its_averages(tmp_path, suffix):
 
 def test_a_model_that_is_not_compiled(tmp_path, suffix):
     """It is not compiled afterwards either."""
-    model = tiny()
+    model = conv_and_dense()
     loaded = saved(model, tmp_path, suffix)
     assert_same(loaded, model)
     with pytest.raises(ValueError, match="compile"):
@@ -118,7 +119,7 @@ def test_a_model_that_is_not_compiled(tmp_path, suffix):
 
 def test_a_compiled_model_that_was_not_trained(tmp_path, suffix):
     """Its moments have not begun, and begin the same way."""
-    model = tiny(optimizer="adam")
+    model = conv_and_dense(optimizer="adam")
     loaded = saved(model, tmp_path, suffix)
     assert_same(loaded, model)
     assert_same(trained(loaded), trained(model))
@@ -126,7 +127,7 @@ def test_a_compiled_model_that_was_not_trained(tmp_path, suffix):
 
 def test_without_the_optimizer(tmp_path, suffix):
     """The weights and the position stay; the file is smaller."""
-    model = trained(tiny(optimizer="adam"))
+    model = trained(conv_and_dense(optimizer="adam"))
     model.save(tmp_path / f"whole.{suffix}")
     loaded = saved(model, tmp_path, suffix, include_optimizer=False)
     assert (tmp_path / f"m.{suffix}").stat().st_size < (tmp_path / f"whole.{suffix}").stat().st_size
@@ -143,7 +144,7 @@ def test_a_model_without_weights(tmp_path, suffix):
 
 def test_nan_and_infinity_are_weights(tmp_path, suffix):
     """A training that diverged is to be looked at, so its file can be read."""
-    model = tiny()
+    model = conv_and_dense()
     model.parameters[:4] = np.nan, np.inf, -np.inf, -0.0
     loaded = saved(model, tmp_path, suffix)
     assert loaded.parameters.tobytes() == model.parameters.tobytes()
@@ -151,7 +152,7 @@ def test_nan_and_infinity_are_weights(tmp_path, suffix):
 
 def test_two_saves_are_the_same_bytes(tmp_path, suffix):
     """No dates, no random numbers: a checksum of the file is one of the model."""
-    model = trained(tiny(optimizer="adam"))
+    model = trained(conv_and_dense(optimizer="adam"))
     model.save(tmp_path / f"a.{suffix}")
     model.save(tmp_path / f"b.{suffix}")
     assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
@@ -159,7 +160,7 @@ def test_two_saves_are_the_same_bytes(tmp_path, suffix):
 
 def test_paths_may_be_text_and_in_capitals(tmp_path, suffix):
     """M.H5 is an HDF5 file."""
-    model = tiny()
+    model = conv_and_dense()
     model.save(str(tmp_path / f"m.{suffix.upper()}"))
     assert_same(load_model(str(tmp_path / f"m.{suffix.upper()}")), model)
 
@@ -174,7 +175,7 @@ def test_names_of_any_language(tmp_path, suffix):
 
 def test_before_build_there_is_nothing_to_save(tmp_path, suffix):
     """And no file appears."""
-    with pytest.raises(ValueError, match="expected build"):
+    with pytest.raises(ValueError, match=r"call model\.build\(input_shape\) before save"):
         Sequential([Flatten()]).save(tmp_path / f"m.{suffix}")
     assert not list(tmp_path.iterdir())
 
@@ -193,8 +194,8 @@ def test_what_could_not_be_read_is_not_written(tmp_path, suffix):
 
     others = [
         Sequential([Twice()], input_shape=(2, 3, 1)),
-        tiny(optimizer=Slow()),
-        tiny(loss=Huge()),
+        conv_and_dense(optimizer=Slow()),
+        conv_and_dense(loss=Huge()),
     ]
     for model, name in zip(others, ["Twice", "slow", "huge"], strict=True):
         with pytest.raises(ValueError, match=rf"expected one of .*received '{name}'"):
@@ -204,7 +205,7 @@ def test_what_could_not_be_read_is_not_written(tmp_path, suffix):
 
 def test_a_save_that_fails_keeps_the_old_file(tmp_path, suffix, monkeypatch):
     """The disk is full at the third array: the file is as it was."""
-    model = tiny()
+    model = conv_and_dense()
     model.save(tmp_path / f"m.{suffix}")
     before = (tmp_path / f"m.{suffix}").read_bytes()
     holder, method = {"h5": (h5py.Group, "create_dataset"), "npz": (zipfile.ZipFile, "open")}[suffix]
@@ -225,7 +226,7 @@ def test_a_save_that_fails_keeps_the_old_file(tmp_path, suffix, monkeypatch):
 
 def test_weights_of_another_dtype_are_not_written(tmp_path, suffix, monkeypatch):
     """Objects least of all: NumPy would pickle them."""
-    model = tiny()
+    model = conv_and_dense()
     weights = model.named_weights()
     for dtype in (object, np.float16):
         other = [*weights[:3], ("dense_1/bias", weights[3][1].astype(dtype))]
@@ -247,7 +248,7 @@ def test_a_folder(tmp_path, suffix):
     with pytest.raises((IsADirectoryError, PermissionError)):
         load_model(tmp_path / f"m.{suffix}")
     with pytest.raises(IsADirectoryError):
-        tiny().save(tmp_path / f"m.{suffix}")
+        conv_and_dense().save(tmp_path / f"m.{suffix}")
 
 
 @pytest.mark.parametrize("name", ["m", "m.keras", "m.{}.gz"])
@@ -255,7 +256,7 @@ def test_an_unknown_suffix(tmp_path, suffix, name):
     """Both ways, with the ones that there are."""
     path = tmp_path / name.format(suffix)
     with pytest.raises(ValueError, match=r"ending in \.h5, \.hdf5, \.npz, received"):
-        tiny().save(path)
+        conv_and_dense().save(path)
     path.touch()
     with pytest.raises(ValueError, match=r"ending in \.h5, \.hdf5, \.npz, received"):
         load_model(path)
@@ -264,7 +265,7 @@ def test_an_unknown_suffix(tmp_path, suffix, name):
 def test_reading_blames_the_file_for_what_fails_with_it(tmp_path, suffix):
     """An error of any kind while a model is made of a snapshot; but not a warning made an error."""
     path = tmp_path / f"m.{suffix}"
-    tiny().save(path)
+    conv_and_dense().save(path)
 
     def make(path):
         with saving.reading(path):

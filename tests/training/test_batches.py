@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from tinycnn.training.batches import batches, epoch_order, split
 
+pytestmark = pytest.mark.smoke
+
 
 def test_batches_cover_everything_once():
     """In order, the last one smaller; images and labels stay together."""

@@ -4,11 +4,13 @@ import csv
 
 import numpy as np
 import pytest
-from training_cases import data, network, same
 
+from tests.networks import assert_same_weights as same
+from tests.networks import dense_only as network
+from tests.networks import dense_only_data as data
 from tinycnn import load_model
 from tinycnn.optimizers import SGD
-from tinycnn.schedules import OneCycle
+from tinycnn.optimizers.schedules import OneCycle
 from tinycnn.training import (
     Callback,
     CSVLogger,
@@ -42,9 +44,10 @@ class Recorder(Callback):
         self.events, self.weights, self.rates = [], [], []
 
     def __getattribute__(self, name):
-        if name.startswith("on_"):
-            self.events.append(name)
-        return super().__getattribute__(name)
+        value = super().__getattribute__(name)
+        if not name.startswith("on_"):
+            return value
+        return lambda *arguments: self.events.append(name) or value(*arguments)
 
     def on_epoch_end(self, epoch, logs):
         self.weights.append(self.model.get_weights())
@@ -125,7 +128,7 @@ def test_learning_rate_scheduler():
     fit(scheduler, recorder, epochs=3, optimizer=SGD(0.8))
     assert seen == [(0, 0.8), (1, 0.4), (2, 0.2)]
     assert recorder.rates == [0.4, 0.2, 0.1]
-    with pytest.raises(ValueError, match="learning_rate: expected a number, to be changed by callbacks"):
+    with pytest.raises(ValueError, match="learning_rate: expected a number, since a callback changes it"):
         fit(scheduler, optimizer=SGD(OneCycle(0.1, 10)))
     with pytest.raises(ValueError, match=r"learning_rate: expected a number in \[0, inf\), received -1"):
         fit(LearningRateScheduler(lambda epoch, rate: -1))
@@ -301,7 +304,7 @@ def test_csv_logger_begins_anew_when_its_file_is_gone(tmp_path):
 
 def test_a_name_of_a_figure_that_is_not_there(tmp_path):
     """Is an error with what there is."""
-    with pytest.raises(ValueError, match="filepath: expected figures among epoch, loss, accuracy, received"):
+    with pytest.raises(ValueError, match="filepath: expected fields among epoch, loss, accuracy, received"):
         fit(ModelCheckpoint(tmp_path / "{val_loss}.npz"))
 
 
@@ -323,7 +326,7 @@ def test_the_best_weights_stay_beside_an_average(first):
 def test_a_schedule_is_refused_before_the_first_step(callback):
     """Not at the first plateau, hours later."""
     model = network(SGD(OneCycle(0.1, 20)))
-    with pytest.raises(ValueError, match="learning_rate: expected a number, to be changed by callbacks"):
+    with pytest.raises(ValueError, match="learning_rate: expected a number, since a callback changes it"):
         model.fit(X, Y, callbacks=[callback], verbose=0)
     assert model.steps_trained == 0
 

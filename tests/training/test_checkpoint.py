@@ -1,5 +1,6 @@
 """A run that was stopped, at any moment and in any way, ends with the bits of one that was not."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_cases import data, network, same
 
+from tests.networks import assert_same_weights as same
+from tests.networks import dense_only as network
+from tests.networks import dense_only_data as data
 from tinycnn import load_model
 from tinycnn.datasets import Augmentation
 from tinycnn.optimizers import SGD, Adam, AdamW
-from tinycnn.schedules import CosineDecay, Schedule
+from tinycnn.optimizers.schedules import CosineDecay, Schedule
 from tinycnn.training import (
     Callback,
     CSVLogger,
@@ -147,7 +150,7 @@ def test_the_one_before_takes_over(tmp_path, damage, capsys):
     else:
         path.write_bytes(path.read_bytes()[:5000] if damage == "truncated" else b"no archive")
     same(run(tmp_path / "run", epochs=3)[0], whole)
-    assert ("going on from the one before" in capsys.readouterr().err) == (damage != "missing")
+    assert ("resuming from the previous one" in capsys.readouterr().err) == (damage != "missing")
     assert len(list((tmp_path / "run").iterdir())) == 2
 
 
@@ -236,7 +239,7 @@ def test_it_says_that_it_goes_on(tmp_path, capsys):
     run(tmp_path / "run", epochs=1)
     assert capsys.readouterr().err == ""
     run(tmp_path / "run", epochs=1)
-    assert "run: going on from its checkpoint (1 epochs, 0 batches)" in capsys.readouterr().err
+    assert "run: resuming from its checkpoint (1 epochs, 0 batches)" in capsys.readouterr().err
 
 
 def test_an_appended_log_has_each_epoch_once(tmp_path):
@@ -295,37 +298,46 @@ def test_other_data_are_refused(tmp_path):
 
 
 KILLED = """
-import sys
-sys.path.insert(0, {tests!r})
-from training_cases import data, network
+from tests.networks import dense_only, dense_only_data
 from tinycnn.training import WeightAverage, checkpoint
 checkpoint.SECONDS_BETWEEN = 0.0
-model = network()
-model.fit(*data(), batch_size=5, epochs=30, checkpoint={folder!r}, callbacks=[WeightAverage(0.9)], verbose=0)
+model = dense_only()
+average = WeightAverage(0.9)
+model.fit(*dense_only_data(), batch_size=5, epochs=30, checkpoint={folder!r}, callbacks=[average], verbose=0)
 model.save({folder!r} + "/final.npz")
 """
 
 
-def test_kill(tmp_path):
-    """SIGKILL at any moment, also while a checkpoint is written."""
-    code = KILLED.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
-    deaths = 0
-    for attempt in range(40):
-        with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as process:
-            try:
-                process.wait(timeout=60 if attempt > 4 else 1.0 + 0.37 * attempt)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                deaths += 1
-                process.wait()
-                time.sleep(0.01)
-                continue
-            assert process.returncode == 0, process.stderr.read()
-            break
+@pytest.mark.parametrize("deaths", [2, pytest.param(12, marks=pytest.mark.slow)])
+def test_kill(tmp_path, deaths):
+    """SIGKILL at any moment after a new checkpoint, also while the next is written."""
+    code, path = KILLED.format(folder=str(tmp_path)), tmp_path / "checkpoint.npz"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+    def start():
+        return subprocess.Popen([sys.executable, "-c", code], stderr=-1, text=True, env=environment)
+
+    for attempt in range(deaths):
+        before, deadline = written(path), time.monotonic() + 60
+        with start() as process:
+            while written(path) == before and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.001)
+            time.sleep(0.007 * attempt)
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        assert not (tmp_path / "final.npz").exists()
+    with start() as process:
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "resuming from its checkpoint" in errors
     whole = network()
     whole.fit(*data(), batch_size=5, epochs=30, callbacks=[WeightAverage(0.9)], verbose=0)
     same(load_model(tmp_path / "final.npz"), whole)
-    assert deaths > 0
+
+
+def written(path):
+    """Return when a file was written, or None."""
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def test_ctrl_c_at_the_end_of_an_epoch_does_not_end_the_run(tmp_path):
@@ -349,7 +361,7 @@ def test_a_damaged_average_is_damage(tmp_path, capsys):
     data[info.header_offset + 200] ^= 4
     path.write_bytes(data)
     same(run(tmp_path / "run", epochs=3)[0], whole)
-    assert "going on from the one before" in capsys.readouterr().err
+    assert "resuming from the previous one" in capsys.readouterr().err
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Data sets: files in, arrays out.
+"""Data sets: reading, scaling and augmentation of images.
 
 ::
 

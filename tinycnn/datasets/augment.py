@@ -1,11 +1,11 @@
-"""Training images, each time a little different: moved, turned, bent, partly erased.
+"""Augmentation: random variants of training images, moved, rotated, bent or partly erased.
 
 ::
 
     (seed, epoch, sample) -> random numbers -> one map for each image -> kernels.warp -> erase -> images
 
-Which variant of a sample an epoch shows depends on the seed, the epoch and the number of the sample in the
-training set, and on nothing else: not on its batch, the order of work or the number of threads.
+The variant of a sample depends on the seed, the epoch and the number of the sample in the training set. It
+does not depend on the batch, the order of work or the number of threads.
 """
 
 from __future__ import annotations
@@ -15,51 +15,54 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tinycnn import checks, config, kernels, schedules
-from tinycnn.randomness import philox_key
-from tinycnn.schedules import Schedule
+from tinycnn.optimizers import schedules
+from tinycnn.optimizers.schedules import Schedule
+from tinycnn.support import checks, constructor
+from tinycnn.support.randomness import philox_key
 
-# The random numbers of a sample, in the order of its stream. Those of its noise follow, from FIRST_NOISE on.
+# The random numbers of a sample, in the order of its stream. Those of the noise follow, from FIRST_NOISE on.
 FROM_WHERE = ("angle", "down", "right", "zoom", "shear", "flip", "elastic")
 WHAT_IS_ERASED = ("erasing", "area", "ratio", "top", "left")
 DRAWN = (*FROM_WHERE, *WHAT_IS_ERASED)
-FIRST_NOISE = BLOCK = 16  # numbers of 16 bits that the generator makes at once; a stream begins with a block
-FARTHEST = 1e6  # pixels: numbers stay finite
-NARROWEST, WIDEST = 0.3, 1 / 0.3  # sides of an erased rectangle: Zhong et al., table 1
+FIRST_NOISE = BLOCK = 16  # 16-bit numbers that the generator makes at once; a stream starts with a block
+FARTHEST = 1e6  # pixels: a bound, so that numbers stay finite
+NARROWEST, WIDEST = 0.3, 1 / 0.3  # height to width of an erased rectangle: Zhong et al., table 1
 
 
 class Augmentation:
-    """Random variants of images; the defaults change nothing.
+    """Augmentation of images by random variants; the defaults change nothing.
 
-    Each amplitude is drawn uniformly; of an erased rectangle, the area and the logarithm of its ratio.
+    Each amplitude is drawn from a uniform distribution. For an erased rectangle these are the area and the
+    logarithm of the ratio of its sides.
 
-    Rotation, shear, zoom, flip and shift are put together in one map, so that an image is sampled once
-    (bilinear); what comes from outside of it is 0.
+    Rotation, shear, zoom, flip and shift are combined into one map, so that an image is interpolated once
+    (bilinear). Pixels from outside of the image are 0.
 
     Parameters
     ----------
     rotation : float
-        Degrees, to either side, about the middle of the image.
+        Largest angle in degrees, in both directions, about the centre of the image.
     shift : float
-        Pixels, up or down and left or right; fractions too.
+        Largest shift in pixels, along each axis and in both directions; fractions are allowed.
     zoom : (float, float)
-        Smallest and largest factor by which the image is enlarged.
+        Smallest and largest factor of enlargement.
     shear : float
-        Slant to either side: pixels to the side for each pixel of height.
+        Largest slant, in both directions: pixels sideways for each pixel of height.
     flip : float
-        Probability that an image is mirrored, left for right. (Not for digits.)
+        Probability that an image is mirrored, left to right. Not useful for digits.
     elastic : float
-        Probability that an image is bent: by noise of -1 to 1 for each pixel and direction, smoothed by a
-        Gaussian of width `elastic_sigma` and multiplied by `elastic_alpha`, both in pixels (Simard et al.,
-        "Best practices for convolutional neural networks", ICDAR 2003).
+        Probability that an image is bent. The displacement of each pixel is noise from -1 to 1 along each
+        axis, smoothed by a Gaussian and scaled (Simard et al., "Best practices for convolutional neural
+        networks", ICDAR 2003).
     elastic_alpha, elastic_sigma : float
+        Factor of the displacements, and standard deviation of the Gaussian, both in pixels.
     erasing : float
         Probability that a rectangle is set to 0 (Zhong et al., "Random erasing", arXiv 1708.04896).
     erasing_area : (float, float)
-        Its smallest and largest share of the image, before sides that are too long are cut.
+        Smallest and largest area of the rectangle, as a share of the image, before long sides are cut.
     strength : float or Schedule
-        By which the amplitudes of all of these but the flip are multiplied, the probability of the erasing
-        among them, from 0 to 1. A schedule is asked at each step of the training.
+        Factor, from 0 to 1, of all amplitudes and of the probability of erasing, but not of the flip. A
+        schedule is evaluated at each training step.
 
     Examples
     --------
@@ -100,34 +103,38 @@ class Augmentation:
     def __call__(
         self, images: np.ndarray, seed: int, epoch: int, samples: np.ndarray | None = None, step: int = 0
     ) -> np.ndarray:
-        """Return variants of images; the images themselves are left as they are.
+        """Return variants of images; the images themselves are not changed.
 
         Parameters
         ----------
-        images : float ndarray of shape (N, H, W, C)
+        images : ndarray of shape (N, H, W, C) of float32 or float64
         seed, epoch : int
+            Name the random numbers, together with `samples`.
         samples : ndarray of shape (N,) of int, optional
-            The numbers of these images in the training set; the default is 0 to N - 1.
+            The numbers of these images in the training set; by default 0 to N - 1.
         step : int
-            Of the training, for a `strength` that is a schedule.
+            Number of the training step, for a `strength` that is a schedule.
 
         Returns
         -------
-        ndarray of shape (N, H, W, C), in the dtype of `images`
+        ndarray of shape (N, H, W, C)
+            In the dtype of `images`.
 
         Raises
         ------
         ValueError
-            For images of another number of axes or dtype.
+            For images with another number of axes or another dtype.
         """
+        from tinycnn.kernels import warp
+
         dtype = checks.float_array("images", images, 4)
         N, H, W, _ = images.shape
         samples = np.arange(N) if samples is None else np.asarray(samples, np.int64)
         checks.shape("samples", samples.shape, (N,))
         strength = checks.real("strength", schedules.rate(self.strength, step), 0, 1)
-        warp = kernels.module("warp")
+
         key = philox_key(seed, "augment", epoch)
-        blocks = 1 + (2 * H * W + BLOCK - 1) // BLOCK  # of a sample: its numbers, and its noise
+        blocks = 1 + (2 * H * W + BLOCK - 1) // BLOCK  # of one sample: its amplitudes, and its noise
         starts = samples * (blocks * BLOCK)
         numbers = (warp.draw(key, starts, len(DRAWN)) + 0.5) / 2**16  # in (0, 1)
         u = dict(zip(DRAWN, numbers.T, strict=True))
@@ -156,7 +163,7 @@ class Augmentation:
         zoom = 1 + strength * (low + (high - low) * u["zoom"] - 1)
         mirror = np.where(u["flip"] < self.flip, -1.0, 1.0)
         cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
-        # mirror @ rotation @ shear, in (row, column); the middle stays where it is, but for the shift
+        # mirror @ rotation @ shear, in (row, column); except for the shift, the centre stays in place
         linear = np.stack(
             [np.stack([cos + sin * slant, -sin], -1), np.stack([sin - cos * slant, cos], -1)], -2
         )
@@ -167,7 +174,7 @@ class Augmentation:
         return np.concatenate([linear, offset[:, :, np.newaxis]], axis=2)
 
     def _erase(self, y: np.ndarray, u: dict[str, np.ndarray], strength: float) -> None:
-        """Set the rectangles to 0."""
+        """Set the erased rectangles of `y` to 0, in place."""
         _, H, W, _ = y.shape
         low, high = self.erasing_area
         area = (low + (high - low) * u["area"]) * H * W
@@ -180,11 +187,11 @@ class Augmentation:
             y[n, top[n] : top[n] + height[n], left[n] : left[n] + width[n]] = 0
 
     def get_config(self) -> dict[str, object]:
-        """Return the arguments of the constructor, JSON-able."""
-        return {name: schedules.to_config(value) for name, value in config.arguments(self).items()}
+        """Return the arguments of the constructor, as JSON-serialisable values."""
+        return {name: schedules.to_config(value) for name, value in constructor.arguments(self).items()}
 
     def __repr__(self) -> str:
-        return config.describe(self)
+        return constructor.describe(self)
 
 
 def _range(name: str, value: Sequence[float], least: float, most: float) -> tuple[float, float]:
@@ -199,7 +206,7 @@ def _range(name: str, value: Sequence[float], least: float, most: float) -> tupl
 
 
 def _gaussian(size: int, sigma: float) -> np.ndarray:
-    """Return the symmetric matrix (size, size) that smooths along an axis by a Gaussian, 0 outside."""
+    """Return the symmetric matrix (size, size) that smooths an axis with a Gaussian, with zeros outside."""
     distances = np.arange(-size + 1, size)
     weights = np.exp(-0.5 * np.square(distances / sigma))
     weights /= weights.sum()

@@ -1,15 +1,15 @@
-"""IDX files, the format of MNIST: one array of numbers, raw or gzip-compressed.
+"""IDX files, the format of MNIST: one array, raw or gzip-compressed.
 
 ::
 
-    file -> (gunzip) -> header: 0 0 | type | ndim | sizes -> promise held against the file -> data -> array
+    file -> (gunzip) -> header: 0 0 | type | ndim | sizes -> compared with the file size -> data -> array
     array -> header -> data, big-endian -> (gzip) -> file
 
-The header is big-endian too: two zero bytes, one byte for the type, one for the number of dimensions,
-and a 32-bit unsigned size for each of them. The data follows with the last index fastest.
+The header has two zero bytes, one byte for the type, one for the number of dimensions, and a 32-bit unsigned
+size for each dimension. The data follows in C order. All numbers are big-endian.
 
-A file from elsewhere may be damaged or hostile. So the sizes in the header are first held against what
-the file can contain, and memory then grows with the data that is really there.
+A file may be damaged or hostile. So the declared sizes are first compared with what the file can contain, and
+memory then grows with the data that is really there.
 """
 
 import gzip
@@ -24,30 +24,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tinycnn import files
+from tinycnn.support import files
 
-# The third byte of a file -> kind and bytes of its numbers, as NumPy spells them.
+# The third byte of a file -> the type of its numbers, as NumPy spells it.
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
 _CODES = {name: code for code, name in _TYPES.items()}
 
 _GZIP_MAGIC = b"\x1f\x8b"
-# Deflate's shortest code for its longest match is 2 bits for 258 bytes: 4 * 258 bytes from one.
+# Deflate's shortest code for its longest match is 2 bits for 258 bytes: 4 * 258 bytes from one byte.
 _DEFLATE_RATIO = 1032
 _CHUNK = 1 << 20  # bytes read at a time
 _GZIP_LEVEL = 6  # the default of zlib and of the gzip command; Python's is 9, the slowest
 
 
 class IdxError(ValueError):
-    """A file that is not the IDX data it should be: its name, what was expected and what was found."""
+    """Error for a file that is not valid IDX data: its name, what was expected and what was found."""
 
 
 def mismatch(path: Path, expected: str, found: str) -> IdxError:
-    """Return the error that says what was expected of a file and what was found."""
+    """Return the `IdxError` for a file."""
     return IdxError(f"{path}: expected {expected}, found {found}")
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Read one IDX file, raw or gzip-compressed (its first bytes tell which, not its name).
+    """Read one IDX file, raw or gzip-compressed, as its first bytes show.
 
     Parameters
     ----------
@@ -57,13 +57,13 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     Returns
     -------
     ndarray
-        Of any number of dimensions, in the file's type (uint8, int8, int16, int32, float32 or float64)
-        and this machine's byte order; C-contiguous and writable. A file of no dimensions gives a 0-d array.
+        Of any number of dimensions, also 0, in the type of the file (uint8, int8, int16, int32, float32 or
+        float64) and the native byte order; C-contiguous and writable.
 
     Raises
     ------
     IdxError
-        When the file is not an IDX file, or is damaged: it says more or less than its header promises,
+        When the file is not an IDX file, or is damaged: its length differs from what its header declares, it
         names an unknown type or sizes that no array can have, or its gzip stream is corrupt.
     OSError
         When the file cannot be opened or read.
@@ -85,14 +85,15 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
 
 
 def _read(path: Path, stream: io.BufferedIOBase, room: int, what: str) -> NDArray[Any]:
-    """Read header and data of a file that has `room` for so many unpacked bytes; errors call it `what`."""
+    """Read header and data of a file of at most `room` unpacked bytes; errors call the file `what`."""
     dtype, shape = _read_header(path, stream)
     promise = math.prod(shape) * dtype.itemsize  # Python's integers do not overflow
     offset = 4 + 4 * len(shape)
     expected = f"{offset + promise} bytes (a header of {offset}, then {dtype.name} of shape {shape})"
     if offset + promise > room:
         raise mismatch(path, expected, f"too few in {what}")
-    data = _read_at_most(stream, promise + 1)  # one more, to see what trails; also has gzip check its CRC
+    # one byte more, to detect trailing bytes; reading to the end also makes gzip check its CRC
+    data = _read_at_most(stream, promise + 1)
     if len(data) > promise:
         raise mismatch(path, expected, f"trailing bytes in {what}")
     if len(data) < promise:
@@ -138,40 +139,39 @@ def _read_at_most(stream: io.BufferedIOBase, limit: int) -> bytearray:
 
 
 def write_idx(path: str | os.PathLike[str], array: ArrayLike) -> None:
-    """Write one array as an IDX file; the same array always gives the same bytes.
+    """Write one array as an IDX file. The bytes depend on the array alone.
 
     Parameters
     ----------
     path : path
-        The file to write, gzip-compressed when its name ends in `.gz`. An existing file is replaced in
-        one step.
+        The file to write, gzip-compressed if its name ends in `.gz`. An existing file is replaced atomically.
     array : array_like
         Of any shape, byte order and memory layout, of uint8, int8, int16, int32, float32 or float64.
 
     Raises
     ------
     ValueError
-        When IDX has no code for the array's type, or a size does not fit into 32 bits.
+        When IDX has no code for the type of the array, or a size does not fit into 32 bits.
     OSError
         When the file cannot be written.
     """
     array = np.asarray(array)
     head = header(array)
-    # One axis of bytes, (N,): a buffer that every writer takes, also for arrays of size 0.
+    # one axis of bytes, (N,): a buffer that every writer accepts, also for arrays of size 0
     data = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder(">")).reshape(-1).view(np.uint8)
     with files.atomic_path(path) as temporary, temporary.open("wb") as file:
         if not Path(path).name.lower().endswith(".gz"):
             file.write(head)
             file.write(data.data)
             return
-        # No name and no time inside, so that the bytes depend on the array alone.
+        # without a name and a time, so that the bytes depend on the array alone
         with gzip.GzipFile("", "wb", compresslevel=_GZIP_LEVEL, fileobj=file, mtime=0) as stream:
             stream.write(head)
             stream.write(data.data)
 
 
 def header(array: NDArray[Any]) -> bytes:
-    """Return the header of the IDX file that holds `array`, or raise ValueError when there is none."""
+    """Return the header of the IDX file that holds `array`; raise ValueError if IDX cannot hold it."""
     name = f"{array.dtype.kind}{array.dtype.itemsize}"
     if name not in _CODES:
         known = ", ".join(np.dtype(known).name for known in _CODES)

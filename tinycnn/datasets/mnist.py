@@ -1,12 +1,11 @@
-"""MNIST, and every data set that comes as the same four files (Fashion-MNIST, KMNIST).
+"""MNIST, and data sets in the same four files, such as Fashion-MNIST and KMNIST.
 
 ::
 
     folder -> four IDX files -> checks -> (x_train, y_train), (x_test, y_test), uint8
     x, uint8 in 0..255, (N, H, W) -> scale_images -> float32 in 0..1, (N, H, W, 1)
 
-MNIST itself is part of the package, so that it takes no network. See mnist_files/NOTICE for its authors
-and its licence.
+MNIST itself is part of the package and needs no download. mnist_files/NOTICE names its authors and licence.
 """
 
 import hashlib
@@ -17,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinycnn import checks
 from tinycnn.datasets import idx
+from tinycnn.support import checks
 
 Split = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # images (N, H, W) and labels (N,)
 
 _PACKAGED = Path(__file__).parent / "mnist_files"
-# SHA-256 of the unpacked files. A length alone does not tell a damaged file, which would just learn badly.
+# SHA-256 of the unpacked files. Training on a damaged file of the right length would only be less accurate.
 _SHA256 = {
     "train-images": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -39,17 +38,17 @@ def load_mnist(folder: str | os.PathLike[str] | None = None, classes: int = 10) 
     Parameters
     ----------
     folder : path, optional
-        Where the four files lie: train-images, train-labels, t10k-images and t10k-labels, each spelled
-        `train-images-idx3-ubyte` or `train-images.idx3-ubyte`, raw or with `.gz`. Where several of these
-        are present, a raw file goes before a compressed one, and `-idx` before `.idx`. Without a folder,
-        the MNIST that comes with the package is read and its SHA-256 sums are checked.
+        The folder of the four files train-images, train-labels, t10k-images and t10k-labels. Each is named
+        like `train-images-idx3-ubyte` or `train-images.idx3-ubyte`, raw or with `.gz`. A raw file is
+        preferred to a compressed one, and `-idx` to `.idx`. By default the MNIST of the package is read, and
+        its SHA-256 sums are checked.
     classes : int
-        Labels must lie in 0..classes-1.
+        Number of classes: labels are 0 to classes - 1.
 
     Returns
     -------
     (x_train, y_train), (x_test, y_test) : tuples of ndarray of uint8
-        Images of shape (N, H, W), 0 the background, and labels of shape (N,). For MNIST, N is 60,000
+        Images of shape (N, H, W), with a background of 0, and labels of shape (N,). For MNIST, N is 60,000
         and 10,000, and H and W are 28.
 
     Raises
@@ -57,10 +56,10 @@ def load_mnist(folder: str | os.PathLike[str] | None = None, classes: int = 10) 
     FileNotFoundError
         When one of the four files is not in `folder`.
     IdxError
-        When a file is damaged or does not hold what its name says, when images and labels differ in
-        number, when a label is out of range, or when training and test images differ in size.
+        When a file is damaged or does not match its name, when images and labels differ in number, when a
+        label is out of range, or when training and test images differ in size.
     ValueError
-        When `classes` is no whole number of at least 1.
+        When `classes` is not a whole number of at least 1.
     """
     classes = checks.whole("classes", classes, minimum=1)
     source = _PACKAGED if folder is None else Path(folder)
@@ -94,7 +93,7 @@ def _find(folder: Path, name: str) -> Path:
 def _read(path: Path, name: str, sha256: str | None) -> NDArray[np.uint8]:
     array = idx.read_idx(path)
     if sha256 is not None:
-        # An array has one IDX form only, so header and data give back the very bytes of the unpacked file.
+        # an array has exactly one IDX form, so header and data are the bytes of the unpacked file
         digest = hashlib.sha256(idx.header(array))
         digest.update(array.data)
         if digest.hexdigest() != sha256:
@@ -117,21 +116,21 @@ def _check_range(path: Path, labels: NDArray[np.uint8], classes: int) -> None:
 
 
 def scale_images(images: NDArray[Any]) -> NDArray[np.float32]:
-    """Scale images to what the layers take: floats in 0..1 with an axis for the channels.
+    """Scale images to floats in [0, 1] with a channel axis, as the layers take them.
 
     Parameters
     ----------
-    images : ndarray of uint8 of shape (N, H, W) or (N, H, W, C)
+    images : ndarray of uint8, of shape (N, H, W) or (N, H, W, C)
 
     Returns
     -------
-    ndarray of float32 of shape (N, H, W, 1) or (N, H, W, C)
+    ndarray of float32, of shape (N, H, W, 1) or (N, H, W, C)
         `images / 255`.
 
     Raises
     ------
     ValueError
-        When `images` is of another type or number of axes.
+        When `images` has another type or number of axes.
     """
     if not isinstance(images, np.ndarray):
         raise ValueError(f"images: expected a NumPy array, received {type(images).__name__}")

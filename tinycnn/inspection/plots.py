@@ -1,9 +1,9 @@
-"""Pictures of training and of what comes of it.
+"""Plots of training, of images and of range tests.
 
 ::
 
     History -> loss and accuracy by epoch -> PNG
-    images, captions -> a table of pictures -> PNG
+    images, captions -> a grid of pictures -> PNG
     rates, losses -> the curve of a range test -> PNG
 """
 
@@ -14,22 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import checks
-from tinycnn.files import atomic_path
+from tinycnn.support import checks
+from tinycnn.support.files import atomic_path
 from tinycnn.training import History, RangeTest
 
-TRAINING, VALIDATION = "#1f77b4", "#d95f02"  # two colours that stay apart in every kind of colour vision
+TRAINING, VALIDATION = "#1f77b4", "#d95f02"  # distinguishable with every kind of colour vision
 
 
 def plot_history(history: History, path: str | os.PathLike[str], title: str = "") -> None:
-    """Draw the loss and each metric, one panel for each, into a picture file.
+    """Plot the loss and each metric by epoch, in a panel each, to a file.
 
     Parameters
     ----------
     history : History
         With at least one epoch.
     path : path
-        The suffix decides the format: .png, .svg, .pdf.
+        The file to write; its suffix is the format: .png, .svg, .pdf.
     title : str
 
     Raises
@@ -66,16 +66,16 @@ def plot_images(
     columns: int = 10,
     title: str = "",
 ) -> None:
-    """Draw images in rows, each with a caption above it, dark on light as on paper.
+    """Draw images in a grid, each with a caption above it, dark on light as on paper, to a file.
 
     Parameters
     ----------
     images : ndarray of shape (N, H, W, C)
-        In [0, 1], at least one; of one channel (grey) or three (colours, drawn as they are).
+        Floats in [0, 1]; N is at least 1. C is 1 (grey) or 3 (colours, drawn unchanged).
     path : path
-        The suffix decides the format: .png, .svg, .pdf.
+        The file to write; its suffix is the format: .png, .svg, .pdf.
     captions : sequence of str
-        One for each image, or none at all.
+        One for each image, or none.
     columns : int
         Images in a row.
     title : str
@@ -85,7 +85,7 @@ def plot_images(
     ImportError
         When matplotlib is not installed.
     ValueError
-        Without images, and with another number of captions.
+        Without images, or with another number of captions.
     """
     checks.float_array("images", images, 4)
     if not len(images) or (captions and len(captions) != len(images)):
@@ -107,14 +107,14 @@ def plot_images(
 
 
 def plot_range_test(found: RangeTest, path: str | os.PathLike[str], title: str = "") -> None:
-    """Draw the loss over the learning rate, and the rate that is suggested.
+    """Plot the loss over the learning rate, and the suggested rate, to a file.
 
     Parameters
     ----------
     found : RangeTest
-        Of `training.find_learning_rate`.
+        From `training.find_learning_rate`.
     path : path
-        The suffix decides the format: .png, .svg, .pdf.
+        The file to write; its suffix is the format: .png, .svg, .pdf.
     title : str
 
     Raises
@@ -140,9 +140,9 @@ def plot_range_test(found: RangeTest, path: str | os.PathLike[str], title: str =
 
 
 def _figure(width: float, height: float) -> Any:
-    """Return a figure of so many inches."""
+    """Return a Matplotlib figure; width and height are in inches."""
     try:
-        # Figure, not pyplot: no window system is asked for, and no state stays behind
+        # Figure, not pyplot: it needs no window system and keeps no global state
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError('plots need matplotlib: pip install "tinycnn[plot]"') from error

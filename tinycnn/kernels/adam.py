@@ -11,7 +11,9 @@ the cache for many threads: the vectors are longer than any cache, so memory is 
 import numpy as np
 from numba import prange
 
-from tinycnn.kernels.jit import jit
+from tinycnn.kernels.primitives.integers import ceil_div
+from tinycnn.kernels.runtime import threads
+from tinycnn.kernels.runtime.jit import jit
 
 PIECE = 2**13
 
@@ -28,19 +30,21 @@ def update(
 ) -> None:
     """Change p, m and v, vectors of one dtype; `rate` has the bias correction in it."""
     number = p.dtype.type
-    _update(p, g, m, v, number(rate), number(1 - beta_1), number(1 - beta_2), number(epsilon))
+    with threads.guard:
+        _update(p, g, m, v, number(rate), number(1 - beta_1), number(1 - beta_2), number(epsilon))
 
 
 @jit(parallel=True)
 def _update(p, g, m, v, rate, share_1, share_2, epsilon):
-    for piece in prange((p.size + PIECE - 1) // PIECE):
+    """Change the vectors p, m, v (count,) by the gradient g (count,), piece by piece."""
+    for piece in prange(ceil_div(p.size, PIECE)):
         i, j = piece * PIECE, min(piece * PIECE + PIECE, p.size)
         update_piece(p[i:j], g[i:j], m[i:j], v[i:j], rate, share_1, share_2, epsilon)
 
 
 @jit
 def update_piece(p, g, m, v, rate, share_1, share_2, epsilon):
-    """The same for one piece, in a function of its own, where the compiler sees a plain loop."""
+    """Do it for one piece (count,), in a function of its own, where the compiler sees a plain loop."""
     for i in range(p.size):
         m[i] += share_1 * (g[i] - m[i])
         v[i] += share_2 * (g[i] * g[i] - v[i])

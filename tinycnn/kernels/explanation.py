@@ -1,69 +1,152 @@
-"""Which algorithm computes each pass of a network, and why, as a table.
+"""Which algorithm computes each pass of a network, and why, as a table of text.
 
 ::
 
-    kernels.choose -> layer.passes() -> stage.passes() -> model.passes() -> explain -> text
+    model.plan() -> rows (layer, direction, choice) -> sentences -> table
 
-Here is only how the answers look. Whoever runs a pass answers for it, by the very functions that decide when
-it runs: a layer for itself, a stage for the layers that it joins, a network for all of them.
+The decisions are data (`selection.Choice`); the words for them are here and nowhere else.
 """
 
+import math
 import textwrap
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from tinycnn.checks import Pair
+from tinycnn.kernels.selection import LARGE_BATCH, Choice, Request
+from tinycnn.support import checks
 
-# The passes of a layer.
 FORWARD, RELU_GRADIENT, INPUT_GRADIENT, FILTER_GRADIENT = (
     "forward",
     "ReLU gradient",
     "input gradient",
     "filter gradient",
 )
-# What stands in the table for several passes that have the same answer.
+# What stands in the table for several directions that have the same answer.
 TOGETHER = {
     (INPUT_GRADIENT, FILTER_GRADIENT): "both gradients",
     (FORWARD, INPUT_GRADIENT): "both passes",
     (FORWARD, INPUT_GRADIENT, FILTER_GRADIENT): "all passes",
 }
+#: The sentence for each `Choice.cause`; the names in braces are fields of the row or of its choice.
+SENTENCES = {
+    "requested": "requested by {requester}",
+    "refused": "refused: {refusal}; requested by {requester}",
+    "unsupported": "not winograd: {refusal}",
+    "channels": "{channels[0]} to {channels[1]} channels: too few for winograd",
+    "outputs": "{outputs} outputs; winograd pays from {least_outputs} on",
+    "winograd": "{channels[0]} to {channels[1]} channels: {saving}",
+    "windows": "compiled loops over the windows",
+    "not for pools": "{requester} is for convolutions",
+    "nothing compiled": "NumPy under {requester}",
+    "small product": "a product this small is done before threads start",
+    "blocks": "in blocks that fit the caches",
+    "row": "one image: the rows of the matrix in parallel",
+    "bias gradient": "with the gradient of the bias, in one pass",
+    "in cache": "on the sums of {of}, while they are in the cache",
+    "after": "on the whole output of {of}",
+    "non-zeros": "only over non-zeros: {of} leave at most {share} %",
+    "in gradients": "inside the gradients of {of}",
+    "unneeded": "no layer needs the gradient of the images",
+}
+REQUESTERS = {
+    "": "",
+    "layer": 'the layer, algorithm="{}"',
+    "context": 'use_algorithm("{}")',
+    "environment": "TINYCNN_ALGORITHM={}",
+}
 TITLES = ("layer", "pass", "algorithm", "why")
 WIDTH = 100
-LAYER_WIDTH = 24  # of the longest name that is not cut
+LAYER_WIDTH = 24  # longer names are cut
 
 
-class Pass(NamedTuple):
-    """A pass of a layer: what computes it, and why that."""
+class Row(NamedTuple):
+    """One pass of one layer, and what computes it.
+
+    Attributes
+    ----------
+    layer, direction : str
+        The layer's name; "forward" or one of the gradients above.
+    choice : Choice
+    variant : str
+        Of Winograd's algorithm: "F(4,3)".
+    multiplications : float
+        By how much that reduces the multiplications of the definition; below 1 it needs more.
+    of : str
+        The layer, or the layers, that the reason speaks of.
+    share : int
+        Percent of a gradient that can be non-zero.
+    """
 
     layer: str
-    step: str
-    algorithm: str
-    reason: str
+    direction: str
+    choice: Choice
+    variant: str = ""
+    multiplications: float = 1.0
+    of: str = ""
+    share: int = 100
+
+    @property
+    def algorithm(self) -> str:
+        """The algorithm with its variant: "winograd F(4,3)"."""
+        return f"{self.choice.algorithm} {self.variant}".rstrip()
+
+    @property
+    def reason(self) -> str:
+        """The sentence of the last column."""
+        saving = f"{self.multiplications:.1f}x fewer multiplications"
+        if self.multiplications < 1:
+            saving = f"{1 / self.multiplications:.1f}x more multiplications"
+        fields = self._asdict() | self.choice._asdict()
+        fields |= {"saving": saving, "requester": requester(self.choice.request)}
+        return SENTENCES[self.choice.cause].format(**fields)
 
 
-def explain(model: Any) -> str:
-    """Print which algorithm each layer got for each pass, and why; return the text.
+def requester(request: Request) -> str:
+    """Return who made a request, as its author wrote it."""
+    return REQUESTERS[request.by].format(request.algorithm)
 
-    It is what runs now: an algorithm that is asked for by `use_algorithm` or by the environment shows, and so
-    does whether the model is compiled. Of one that is, the table shows `train_step` and `predict`, in stages
-    where there are such; of one that is not, `forward` and `backward`, layer by layer.
+
+def minimal_filtering(m: int, r: int, tiled: tuple[int, int], outputs: tuple[int, int]) -> tuple[str, float]:
+    """Return the name of Winograd's F(m, r), and by what factor it reduces the multiplications of an image.
 
     Parameters
     ----------
-    model : Sequential or Layer
+    m, r : int
+        Sizes of an output tile and of the filter.
+    tiled : (int, int)
+        Size of the map that is cut into tiles; tiles at the edge are computed whole.
+    outputs : (int, int)
+        OH and OW: the definition multiplies r * r times for each output, in every pass.
+    """
+    points = math.ceil(tiled[0] / m) * math.ceil(tiled[1] / m) * (m + r - 1) ** 2
+    return f"F({m},{r})", outputs[0] * outputs[1] * r * r / points
+
+
+def explain(model: Any, batch_size: int = LARGE_BATCH) -> str:
+    """Print which algorithm computes each pass of each layer, and why; return the text.
+
+    The table shows what runs now, under the requests of `use_algorithm` and of the environment. For a
+    compiled model it is what `train_step` runs, with fused layers; before `compile`, what `forward` and
+    `backward` run.
+
+    Parameters
+    ----------
+    model : Sequential
         Built.
+    batch_size : int
+        Images in a batch. Small batches get other algorithms.
 
     Returns
     -------
     str
-        The table, in lines of at most 100 columns. A request that an algorithm cannot fulfil, and for which
-        it will raise when it is run, is told as "refused".
+        Lines of at most 100 columns. A request that cannot be fulfilled is shown as "refused"; it raises when
+        it runs.
 
     Raises
     ------
     ValueError
-        Before the model is built, or for something that has no layers.
+        When the model is not built, or is none.
 
     Examples
     --------
@@ -74,36 +157,34 @@ def explain(model: Any) -> str:
     >>> model.compile()
     >>> text = tinycnn.kernels.explain(model)
     layer            pass             algorithm        why
-    -----------------------------------------------------------------------------------------------
+    ---------------------------------------------------------------------------------------------------
     conv2d_1         forward          direct           1 to 32 channels: too few for winograd
-                     input gradient   none             nobody needs the gradient of the images
+                     input gradient   none             no layer needs the gradient of the images
                      filter gradient  direct           1 to 32 channels: too few for winograd
-    conv2d_2         forward          winograd F(4,3)  3x3, 32 channels: 4.0x fewer multiplications
-                     both gradients   pooled           skips zeros: pool, ReLU leave <= 25 %
-    max_pooling2d_1  forward          epilogue         while the sums of conv2d_2 are in the cache
-                     input gradient   pooled           in the gradients of conv2d_2
+    conv2d_2         forward          winograd F(4,3)  32 to 64 channels: 4.0x fewer multiplications
+                     both gradients   sparse           only over non-zeros: pool, ReLU leave at most 25
+                                                       %
+    max_pooling2d_1  forward          epilogue         on the sums of conv2d_2, while they are in the
+                                                       cache
+                     input gradient   sparse           inside the gradients of conv2d_2
     <BLANKLINE>
     No choice to make: flatten_1.
-    Up to 8 images are predicted one by one, conv2d_1 to flatten_1 in one call of compiled code.
+    Up to 8 images are predicted one by one, conv2d_1 to flatten_1 in one compiled call.
     """
-    if not callable(getattr(model, "passes", None)):
-        raise ValueError(f"model: expected a Sequential or a layer, received {type(model).__name__}")
+    if not callable(getattr(model, "plan", None)):
+        raise ValueError(f"model: expected a Sequential, received {type(model).__name__}")
     if not model.built:
-        name = model.name or type(model).__name__
-        raise ValueError(f"{name}: expected build(input_shape) before explain, received none")
-    rows: list[Pass] = model.passes()
-    told = {row.layer for row in rows}
-    silent = [layer.label for layer in getattr(model, "layers", [model]) if layer.label not in told]
-    notes = [f"No choice to make: {', '.join(silent)}."] if silent else []
-    if getattr(model, "optimizer", model) is None:
-        notes.append("Not compiled: forward and backward, layer by layer; compile may join layers in stages.")
-    notes += getattr(model, "notes", list)()
-    text = table(rows, notes)
+        raise ValueError(f"{model.name}: call model.build(input_shape) before explain")
+    plan, few = model.plan(checks.whole("batch_size", batch_size, 1)), model.plan(1, training=False)
+    notes = plan.notes() + (few.notes() if few.one_by_one else [])
+    if model.optimizer is None:
+        notes.append("Not compiled: forward and backward run layer by layer; compile may fuse layers.")
+    text = table(plan.rows(), notes)
     print(text)
     return text
 
 
-def table(rows: Sequence[Pass], notes: Sequence[str] = ()) -> str:
+def table(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
     """Return the rows as text, and the notes below them."""
     fields = [TITLES, *_joined(rows)]
     widths = [max(len(row[column]) for row in fields) for column in range(3)]
@@ -118,33 +199,14 @@ def table(rows: Sequence[Pass], notes: Sequence[str] = ()) -> str:
     return "\n".join([*lines, *([""] if notes else []), *(textwrap.fill(note, WIDTH) for note in notes)])
 
 
-def _joined(rows: Sequence[Pass]) -> list[tuple[str, str, str, str]]:
-    """Return the rows, a layer's name once, and passes with one answer in one row."""
+def _joined(rows: Sequence[Row]) -> list[tuple[str, str, str, str]]:
+    """Return the rows as text, a layer's name once, and directions with one answer in one row."""
     joined = []
     for layer, own in groupby(rows, lambda row: row.layer):
         name = layer
-        for (algorithm, reason), same in groupby(own, lambda row: row[2:]):
-            steps = tuple(row.step for row in same)
-            for step in [TOGETHER[steps]] if steps in TOGETHER else steps:
-                joined.append((name, step, algorithm, reason))
+        for (algorithm, reason), same in groupby(own, lambda row: (row.algorithm, row.reason)):
+            directions = tuple(row.direction for row in same)
+            for direction in [TOGETHER[directions]] if directions in TOGETHER else directions:
+                joined.append((name, direction, algorithm, reason))
                 name = ""
     return joined
-
-
-def minimal_filtering(m: int, r: int, tiled: Pair, outputs: Pair) -> tuple[str, str]:
-    """Return the name of Winograd's F(m, r), and how many multiplications it saves on an image.
-
-    Parameters
-    ----------
-    m, r : int
-        Size of an output tile, and of the filter.
-    tiled : (int, int)
-        Size of what is cut into tiles; what the last ones run over is computed too.
-    outputs : (int, int)
-        OH and OW: the definition multiplies r * r times for each, in every pass.
-    """
-    places = -(-tiled[0] // m) * -(-tiled[1] // m) * (m + r - 1) ** 2
-    ratio = outputs[0] * outputs[1] * r * r / places
-    if ratio < 1:
-        return f"F({m},{r})", f"{1 / ratio:.1f}x more multiplications"
-    return f"F({m},{r})", f"{ratio:.1f}x fewer multiplications"

@@ -1,21 +1,25 @@
-"""Moved and bent images, for augmentation; the readable twin is `naive.warp`.
+"""Moved and bent images, for augmentation; the readable twin is `naive_warp`.
 
 ::
 
     x (N, H, W, C) -> for each pixel of y: where in x it comes from -> the four pixels around -> y
 
-The way from y to x is one affine map for each image, plus a field of displacements for the images that are to
-be bent. So an image is sampled once, however many movements were put together in its map, and is not blurred
-by each. What lies outside of x is 0.
+A pixel of y is mapped to x by one affine map for each image, plus a field of displacements where the image is
+to be bent. So an image is sampled once, however many movements were put together in its map, and is not
+blurred by each. What lies outside of x is 0.
 """
+
+import itertools
+import math
 
 import numpy as np
 from numba import prange
 
-from tinycnn import checks
-from tinycnn.kernels.buffers import aligned_empty, contiguous
-from tinycnn.kernels.jit import jit
-from tinycnn.kernels.random import bits_room, fill_bits
+from tinycnn.kernels.primitives.philox import bits_room, fill_bits
+from tinycnn.kernels.runtime import threads
+from tinycnn.kernels.runtime.jit import jit
+from tinycnn.kernels.runtime.memory import aligned_empty, contiguous
+from tinycnn.support import checks
 
 MIDDLE = 2**15  # of numbers of 16 bits
 
@@ -29,6 +33,7 @@ def draw(key: np.ndarray, starts: np.ndarray, count: int) -> np.ndarray:
 
 @jit
 def _draw(key, starts, numbers, room):
+    """numbers (N, count) of the stream of key (2), from starts (N) on; `room` is that of `fill_bits`."""
     words = np.empty(room, np.uint64)
     for n in range(len(starts)):
         first = fill_bits(key, starts[n], numbers.shape[1], words)
@@ -71,12 +76,14 @@ def warp(
     dtype = checks.float_array("x", x, 4)
     _, H, W, _ = x.shape
     y = aligned_empty(x.shape, dtype)
-    _warp(contiguous(x), y, maps, amplitudes, *smoothing, key, starts, bits_room(2 * H * W))
+    with threads.guard:
+        _warp(contiguous(x), y, maps, amplitudes, *smoothing, key, starts, bits_room(2 * H * W))
     return y
 
 
 @jit(parallel=True)
 def _warp(x, y, maps, amplitudes, smooth_h, smooth_w, key, starts, room):
+    """y (N, H, W, C) of x (N, H, W, C), maps (N, 2, 3), amplitudes (N), smooth_h (H, H), smooth_w (W, W)."""
     N, H, W, _ = x.shape
     for n in prange(N):
         field = np.zeros((2, H, W), x.dtype)
@@ -91,7 +98,7 @@ def _warp(x, y, maps, amplitudes, smooth_h, smooth_w, key, starts, room):
 
 @jit
 def fill_field(noise, amplitude, smooth_h, smooth_w, field):
-    """field += amplitude * smooth_h @ (noise in -1..1) @ smooth_w, as loops whose innermost are vectors."""
+    """field (H, W) += amplitude * smooth_h @ (noise (H, W) in -1..1) @ smooth_w, in loops over vectors."""
     H, W = noise.shape
     scale = field.dtype.type(amplitude / MIDDLE)
     rows = np.zeros((H, W), field.dtype)  # noise, smoothed along its rows
@@ -109,10 +116,10 @@ def fill_field(noise, amplitude, smooth_h, smooth_w, field):
 
 @jit
 def sample_image(x, to_x, field, y):
-    """Sample one image (H, W, C) by bilinear interpolation."""
+    """y (H, W, C) = x (H, W, C) at the pixels to_x (2, 3) @ (i, j, 1) + field (2, H, W), interpolated."""
     H, W, C = x.shape
     one = x.dtype.type(1)
-    framed = np.zeros((H + 3, W + 3, C), x.dtype)  # zeros around x, so that no pixel needs a question
+    framed = np.zeros((H + 3, W + 3, C), x.dtype)  # zeros around x, so that no pixel needs a check
     framed[1 : H + 1, 1 : W + 1] = x
     for i in range(H):
         for j in range(W):
@@ -125,3 +132,28 @@ def sample_image(x, to_x, field, y):
                 above = framed[top, left, c] * (one - right) + framed[top, left + 1, c] * right
                 below = framed[top + 1, left, c] * (one - right) + framed[top + 1, left + 1, c] * right
                 y[i, j, c] = above * (one - down) + below * down
+
+
+def naive_warp(
+    x: np.ndarray,
+    maps: np.ndarray,
+    amplitudes: np.ndarray,
+    smoothing: tuple[np.ndarray, np.ndarray],
+    key: np.ndarray,
+    starts: np.ndarray,
+) -> np.ndarray:
+    """See `warp`: the readable twin, by the definition."""
+    N, H, W, _ = x.shape
+    y = np.zeros_like(x)
+    for n in range(N):
+        numbers = np.random.Generator(np.random.Philox(key=key, counter=int(starts[n]) // 16))
+        noise = np.frombuffer(numbers.bytes(4 * H * W), "<u2").reshape(2, H, W) / 2**15 - 1
+        field = [amplitudes[n] * (smoothing[0] @ noise[axis] @ smoothing[1]) for axis in range(2)]
+        for i, j in np.ndindex(H, W):
+            h, w = (maps[n, axis] @ (i, j, 1) + field[axis][i, j] for axis in range(2))
+            for row, column in itertools.product(
+                (math.floor(h), math.floor(h) + 1), (math.floor(w), math.floor(w) + 1)
+            ):
+                if 0 <= row < H and 0 <= column < W:
+                    y[n, i, j] += x[n, row, column] * (1 - abs(h - row)) * (1 - abs(w - column))
+    return y

@@ -1,15 +1,14 @@
-"""What a layer computes. One family per file, one lesson per file.
+"""Layers: one family per file.
 
 ::
 
     x -> forward -> y          dy -> backward -> dx, grads
 
-The contract is in `tinycnn.layers.base`; how the heavy layers are computed is in `tinycnn.kernels`.
+The contract of a layer is in `tinycnn.layers.base`. The heavy layers are computed in `tinycnn.kernels`.
 """
 
 from typing import Any
 
-from tinycnn import checks
 from tinycnn.layers.activation import Activation
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D
@@ -18,6 +17,7 @@ from tinycnn.layers.dropout import Dropout
 from tinycnn.layers.flatten import Flatten
 from tinycnn.layers.normalization import BatchNormalization
 from tinycnn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
+from tinycnn.support import checks
 
 #: The layers that a saved model may name.
 LAYERS: dict[str, type[Layer]] = {
@@ -39,5 +39,18 @@ __all__ = ["LAYERS", "Layer", "from_config", *LAYERS]
 
 
 def from_config(class_name: str, config: dict[str, Any]) -> Layer:
-    """Return a new layer of a class of `LAYERS`, from what its `get_config` returned."""
+    """Return a new layer.
+
+    Parameters
+    ----------
+    class_name : str
+        A name of `LAYERS`.
+    config : dict
+        The arguments of the constructor, as `get_config` returned them.
+
+    Raises
+    ------
+    ValueError
+        For an unknown class, or arguments out of range.
+    """
     return LAYERS[checks.choice("layer", class_name, LAYERS)].from_config(config)

@@ -1,4 +1,4 @@
-"""An activation as a layer of its own.
+"""An activation function as a layer of its own.
 
 ::
 
@@ -12,12 +12,12 @@ from tinycnn.layers.base import Layer
 
 
 class Activation(Layer):
-    """y = function(x), element by element; softmax along the last axis.
+    """Activation layer: y = function(x), element by element; softmax along the last axis.
 
     Parameters
     ----------
     activation : str
-        linear, relu, leaky_relu, sigmoid, tanh or softmax.
+        "linear", "relu", "leaky_relu", "sigmoid", "tanh" or "softmax".
     name : str, optional
     """
 
@@ -31,11 +31,11 @@ class Activation(Layer):
         self.check_input(x)
         y = self._activation.function(x)
         if training:
-            self._kept = y
+            self._saved = y
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Return dx in the shape of dy."""
-        y = self._recall()
+        y = self.saved()
         self.check_gradient(dy, y.shape)
         return self._activation.gradient(y, dy)

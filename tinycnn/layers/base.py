@@ -1,11 +1,11 @@
-"""The contract of a layer, and nothing else.
+"""Base class of layers: the contract that every layer fulfils.
 
 ::
 
     forward:   x -> layer -> y
     backward:  dy -> layer -> dx, and layer.grads[name] = dL/d(layer.params[name])
 
-A layer is used alone like this, or as a part of a `Sequential`:
+A layer works alone, or as part of a `Sequential`:
 
 >>> import numpy as np
 >>> from tinycnn.layers import Conv2D
@@ -25,31 +25,40 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import checks, config
 from tinycnn.initializers import Initializer
-from tinycnn.kernels.explanation import Pass
+from tinycnn.support import checks, constructor
 
 Shape = tuple[int, ...]
 
 
 class Layer(ABC):
-    """What every layer is.
+    """Base class of layers.
+
+    A subclass checks and stores its arguments in `__init__`, and computes in `forward` and `backward`.
+    `forward` sets `self._saved` to what `backward` reads, and only when training. A layer with parameters
+    also gives their shapes in `param_shapes`. Everything else has a default.
 
     Attributes
     ----------
     params, grads : dict of str to ndarray
-        Parameters and their gradients: same keys, same shapes, updated in place, in Keras' weight order.
+        Parameters and their gradients: same keys and shapes, updated in place, in Keras' weight order.
     state : dict of str to ndarray
-        What is kept and saved but not trained, such as moving averages.
+        Non-trainable weights, such as moving averages. They are saved with the model.
+    algorithm : str
+        What the layer asks for: a name of `tinycnn.kernels.ALGORITHMS`, or "auto".
     trainable : bool
-        Whether an optimizer may change `params`; read by `Sequential.compile`.
+        Whether an optimizer may change `params`; read at every step.
     built : bool
+        Whether the weights exist.
     name : str or None
         A `Sequential` names the layers that have no name.
-
-    A subclass stores its arguments in `__init__`, allocates in `build` and computes in `forward` and
-    `backward`. `forward` sets `self._kept` to what `backward` reads, and only when training.
+    input_shape : tuple of int or None
+        The shape of one input, without the batch axis, that the layer was built for.
+    dtype : numpy.dtype
+        float32 or float64: of the weights, the input and the output.
     """
+
+    algorithm = "auto"
 
     def __init__(self, name: str | None = None) -> None:
         self.name = None if name is None else checks.text("name", name)
@@ -61,22 +70,23 @@ class Layer(ABC):
         self.input_shape: Shape | None = None
         self.dtype = np.dtype(np.float32)
         self._initializers: dict[str, Initializer] = {}
-        self._kept: Any = None
+        self._saved: Any = None
 
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any = np.float32) -> None:
-        """Allocate parameters for inputs of a shape without the batch axis. A second time does nothing.
+        """Allocate the weights. A second call with the same shape does nothing.
 
         Parameters
         ----------
         input_shape : tuple of int
+            The shape of one input, without the batch axis.
         rng : numpy.random.Generator
-            Where the initial values come from.
+            Source of the initial values.
         dtype : float32 or float64, optional
 
         Raises
         ------
         ValueError
-            When the shape does not suit the layer, or it was built for another shape.
+            When the shape does not suit the layer, or the layer was built for another shape.
         """
         input_shape = tuple(checks.whole(f"{self.label}: input_shape", size, 1) for size in input_shape)
         if self.built:
@@ -96,11 +106,11 @@ class Layer(ABC):
         self.built = True
 
     def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
-        """Return the shapes of `params` for an input shape; pure arithmetic. The default has none."""
+        """Return the shapes of `params` for an input shape; pure arithmetic. The default is none."""
         return {}
 
     def state_shapes(self, input_shape: Shape) -> dict[str, Shape]:
-        """Return the shapes of `state`, likewise."""
+        """Return the shapes of `state` for an input shape; pure arithmetic. The default is none."""
         return {}
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -109,38 +119,41 @@ class Layer(ABC):
 
     @abstractmethod
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        """Return y in the dtype of x; keep what `backward` reads only when training."""
+        """Return y in the dtype of x. Save what `backward` reads, but only when training."""
 
     @abstractmethod
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Assign `grads` and return dx, given dy = dL/dy of the last training forward."""
 
     def backward_params(self, dy: np.ndarray) -> None:
-        """Assign `grads` alone: for the first layer of a network, of which nobody needs dx."""
+        """Assign `grads` without computing dx, for the first layer of a network."""
         if self.params:
             self.backward(dy)
 
-    def forget(self) -> None:
-        """Let go of what the last training forward kept for `backward`."""
-        self._kept = None
-
-    def passes(self) -> list[Pass]:
-        """Return what computes each pass, and why (`kernels.explain`), of a layer that has a choice."""
-        return []
+    def release(self) -> None:
+        """Release the arrays that the last training forward saved for `backward`."""
+        self._saved = None
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the constructor, JSON-able."""
-        return config.arguments(self)
+        """Return the arguments of the constructor, as JSON-serialisable values."""
+        return constructor.arguments(self)
 
     @classmethod
     def from_config(cls, arguments: dict[str, Any]) -> Layer:
-        """Return a new layer from what `get_config` returned."""
+        """Return a new layer from the arguments that `get_config` returned."""
         return cls(**arguments)
 
     def count_params(self, input_shape: Shape) -> int:
-        """Return the number of values in `params` and `state`; nothing needs to be built."""
+        """Return the number of values in `params` and `state`. The layer need not be built."""
         shapes = (*self.param_shapes(input_shape).values(), *self.state_shapes(input_shape).values())
         return sum(map(math.prod, shapes))
+
+    @property
+    def built_shape(self) -> Shape:
+        """The input shape that the layer was built for, without the batch axis."""
+        if self.input_shape is None:
+            raise ValueError(f"{self.label}: call build(input_shape, rng) first")
+        return self.input_shape
 
     @property
     def label(self) -> str:
@@ -148,13 +161,13 @@ class Layer(ABC):
         return self.name or type(self).__name__
 
     def check_input(self, x: np.ndarray) -> None:
-        """Raise unless x is what the layer was built for."""
+        """Raise ValueError unless x has the shape and dtype that the layer was built for."""
         if self.input_shape is None:
-            raise ValueError(f"{self.label}: expected build(input_shape, rng) before forward, received none")
+            raise ValueError(f"{self.label}: call build(input_shape, rng) before forward")
         self._check_array("x", x, (None, *self.input_shape))
 
     def check_gradient(self, dy: np.ndarray, shape: Shape) -> None:
-        """Raise unless dy is a gradient of an output of this `shape`."""
+        """Raise ValueError unless dy has the `shape` of the output, and the layer's dtype."""
         self._check_array("dy", dy, shape)
 
     def _check_array(self, what: str, value: np.ndarray, shape: tuple[int | None, ...]) -> None:
@@ -166,13 +179,11 @@ class Layer(ABC):
                 f"received {received}; convert it with np.asarray({what}, np.{self.dtype})"
             )
 
-    def _recall(self) -> Any:
-        """Return what the last training forward kept for `backward`."""
-        if self._kept is None:
-            raise ValueError(
-                f"{self.label}: expected forward(x, training=True) before backward, received none"
-            )
-        return self._kept
+    def saved(self) -> Any:
+        """Return what the last training forward saved for `backward`; raise ValueError if there was none."""
+        if self._saved is None:
+            raise ValueError(f"{self.label}: call forward(x, training=True) before backward")
+        return self._saved
 
     def __repr__(self) -> str:
-        return config.describe(self)
+        return constructor.describe(self)

@@ -1,48 +1,51 @@
-"""Convolution: the same small filters at every place of the image.
+"""Convolution: the same small filters at every position of the image.
 
 ::
 
     x (N, H, W, C) -> kernels.conv2d with kernel (KH, KW, C, F), + bias (F) -> activation -> y (N, OH, OW, F)
-    dy -> activation's gradient -> dz -> kernel, bias and input gradients
+    dy -> gradient of the activation -> dz -> gradients of kernel, bias and input
 
-How the sums are computed is the business of `tinycnn.kernels`, chosen by `algorithm`.
+`tinycnn.kernels.conv` computes the sums, by the algorithm that `algorithm` requests.
 """
 
-import math
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tinycnn import activations, checks, initializers, kernels
-from tinycnn.checks import Pads, Pair
-from tinycnn.kernels import explanation, geometry
-from tinycnn.kernels.explanation import Pass
+from tinycnn import activations, initializers, kernels
+from tinycnn.kernels import geometry
 from tinycnn.layers.base import Layer, Shape
+from tinycnn.support import checks
+from tinycnn.support.checks import Pads, Pair
 
 
 class Conv2D(Layer):
-    """Two-dimensional convolution (a cross-correlation: the kernel is not flipped), NHWC.
+    """Two-dimensional convolution of images (N, H, W, C).
+
+    As in Keras and PyTorch, this is a cross-correlation: the kernel is not flipped.
 
     Parameters
     ----------
     filters : int
-        Number of output channels, F.
+        Number of filters, F: the channels of the output.
     kernel_size : int or (int, int)
-        KH and KW; one number stands for both. So with `strides` and `dilation_rate`.
+        KH and KW; a single number stands for both, as in `strides` and `dilation_rate`.
     strides : int or (int, int)
+        Distance between neighbouring windows.
     padding : "valid", "same", int, (int, int) or ((top, bottom), (left, right))
-        "same" gives ceil(H / stride) rows, with the odd pixel at the end, as in Keras. Numbers are explicit
-        rows and columns of zeros, on both sides or on each.
+        "same" gives ceil(H / stride) rows; an odd pixel of padding goes at the end, as in Keras. Numbers are
+        rows and columns of zeros: one number for all sides, one for each axis, or one for each side.
     dilation_rate : int or (int, int)
-        Distance between the pixels under neighbouring taps.
+        Distance between the pixels that neighbouring elements of the filter meet.
     activation : str, optional
         A name of `tinycnn.activations`; None means linear.
     use_bias : bool
     kernel_initializer, bias_initializer : str
+        Names of `tinycnn.initializers`.
     algorithm : str
-        "auto" or a name of `tinycnn.kernels.ALGORITHMS`.
+        "auto" or a name of `tinycnn.kernels.ALGORITHMS`. A request is obeyed, or `forward` raises.
     name : str, optional
 
     Attributes
@@ -53,7 +56,7 @@ class Conv2D(Layer):
     Raises
     ------
     ValueError
-        For arguments out of range, and by `build` when the kernel is larger than the padded input.
+        For arguments out of range; in `build`, when the kernel is larger than the padded input.
     """
 
     def __init__(
@@ -99,11 +102,6 @@ class Conv2D(Layer):
             raise ValueError(f"{self.label}: {error}") from None
         return *size, self.filters
 
-    def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any = np.float32) -> None:
-        """See `Layer.build`."""
-        super().build(input_shape, rng, dtype)
-        self._places = math.prod(self.compute_output_shape(input_shape)[:2])  # OH * OW
-
     def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Return the shapes of "kernel" and "bias"."""
         kernel = *self.kernel_size, input_shape[2], self.filters
@@ -112,28 +110,34 @@ class Conv2D(Layer):
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return y (N, OH, OW, F) for x (N, H, W, C)."""
         self.check_input(x)
-        relu = self.activation == "relu"  # which the kernels can do on their way out
+        relu = self.activation == "relu"  # the kernels apply it while they write y
         kernel, bias = self.params["kernel"], self.params.get("bias")
-        y = self._find("conv2d", len(x))(x, kernel, bias, *self._geometry(), relu)
+        y = kernels.conv2d(x, kernel, bias, *self.geometry(), relu, self.algorithm)
         y = y if relu else self._activation.function(y)
         if training:
-            self._kept = x, y
+            self._saved = x, y
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Assign grads["kernel"] and grads["bias"]; return dx (N, H, W, C) for dy (N, OH, OW, F)."""
-        return self.grad_input(self._assign(dy))
+        dz = self._assign(dy)
+        H, W, C = self.built_shape
+        return kernels.conv2d_grad_input(
+            dz, self.params["kernel"], (len(dz), H, W, C), *self.geometry(), self.algorithm
+        )
 
     def backward_params(self, dy: np.ndarray) -> None:
         """See `Layer.backward_params`."""
         self._assign(dy)
 
     def _assign(self, dy: np.ndarray) -> np.ndarray:
-        """Assign the gradients and return dz."""
-        x, y = self._recall()
+        """Assign the gradients and return dz, the gradient before the activation."""
+        x, y = self.saved()
         self.check_gradient(dy, y.shape)
         dz = self._activation.gradient(y, dy)
-        self.assign_grads(self.grad_kernel(x, dz), dz.sum(axis=(0, 1, 2)))
+        w_shape = self.params["kernel"].shape
+        dw = kernels.conv2d_grad_filter(x, dz, w_shape, *self.geometry(), self.algorithm)
+        self.assign_grads(dw, dz.sum(axis=(0, 1, 2)))
         return dz
 
     def assign_grads(self, dw: np.ndarray, db: np.ndarray) -> None:
@@ -142,71 +146,14 @@ class Conv2D(Layer):
         if self.use_bias:
             self.grads["bias"][...] = db
 
-    def grad_kernel(self, x: np.ndarray, dz: np.ndarray) -> np.ndarray:
-        """Return dw for dz (N, OH, OW, F), the gradient before the activation."""
-        function = self._find("conv2d_grad_kernel", len(x))
-        return function(x, dz, self.params["kernel"].shape, *self._geometry())
-
-    def grad_input(self, dz: np.ndarray) -> np.ndarray:
-        """Return dx, likewise."""
-        x_shape = (len(dz), *(self.input_shape or ()))
-        function = self._find("conv2d_grad_input", len(dz))
-        return function(dz, self.params["kernel"], x_shape, *self._geometry())
-
-    def select(self, operation: str, images: int) -> str:
-        """Return the name of the algorithm that computes "conv2d", or one of its gradients, for a batch."""
-        return kernels.select(operation, *self._choice(), self._places, images)
-
-    def _choice(self) -> tuple[str, Shape, Pair, Pair]:
-        """Return by what `kernels.choose` chooses, whatever the batch."""
-        return self.algorithm, self.params["kernel"].shape, self.strides, self.dilation_rate
-
-    def passes(self) -> list[Pass]:
-        """See `Layer.passes`."""
-        H, W, _ = x_shape = self.input_shape or ()
-        OH, OW, _ = self.compute_output_shape(x_shape)
-        return [
-            self._pass(explanation.FORWARD, "conv2d", (OH, OW), (OH, OW)),
-            self._pass(explanation.INPUT_GRADIENT, "conv2d_grad_input", (H, W), (OH, OW)),
-            self._pass(explanation.FILTER_GRADIENT, "conv2d_grad_kernel", (OH, OW), (OH, OW)),
-        ]
-
-    def _pass(self, step: str, operation: str, tiled: Pair, outputs: Pair) -> Pass:
-        """Return the row of a pass; `tiled` is what Winograd cuts into tiles."""
-        algorithm, reason, refused = kernels.choose(operation, *self._choice())
-        if algorithm == "winograd" and not refused:
-            r = self.kernel_size[0]
-            winograd = kernels.module("winograd")
-            *_, C, F = self.params["kernel"].shape
-            w_shape = (r, r, F, C) if operation == "conv2d_grad_input" else (r, r, C, F)
-            m = winograd.tile_size(r, *tiled)
-            name, saving = explanation.minimal_filtering(m, r, tiled, outputs)
-            algorithm, reason = f"{algorithm} {name}", f"{reason}: {saving}"
-            most = -(-kernels.WINOGRAD_OUTPUTS // math.prod(outputs))
-            if few := [images for images in range(1, most) if self.select(operation, images) == "direct"]:
-                reason += f"; direct if batch <= {few[-1]}"
-            elif operation != "conv2d_grad_kernel":
-                of_one = winograd.tile_size_of_one(w_shape, *tiled, self.dtype)
-                reason += "" if of_one == m else f"; F({of_one},{r}) if batch is 1"
-        return Pass(self.label, step, algorithm, reason)
-
-    def _find(self, operation: str, images: int) -> Callable[..., np.ndarray]:
-        algorithm = kernels.module(self.select(operation, images))
-        function: Callable[..., np.ndarray] = getattr(algorithm, operation)
-        return function
-
-    def pads(self) -> Pads:
-        """Return the padding in numbers, of a layer that is built."""
-        return self._pads(self.input_shape or ())
+    def geometry(self) -> tuple[Pair, Pads, Pair]:
+        """Return strides, explicit padding and dilation, as the kernels take them."""
+        return self.strides, self._pads(self.built_shape), self.dilation_rate
 
     def _pads(self, input_shape: Shape) -> Pads:
         return geometry.resolve_padding(
             self.padding, input_shape[:2], self.kernel_size, self.strides, self.dilation_rate
         )
-
-    def _geometry(self) -> tuple[Pair, Pads, Pair]:
-        """Return strides, padding and dilation, as the kernels take them."""
-        return self.strides, self.pads(), self.dilation_rate
 
 
 def _check_padding(padding: str | int | Pair | Pads) -> str | Pads:

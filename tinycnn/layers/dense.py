@@ -1,20 +1,20 @@
-"""A fully connected layer: every output sees every input.
+"""Fully connected layer: every output depends on every input.
 
 ::
 
     x (N, C) @ kernel (C, F) + bias (F) -> activation -> y (N, F)
-    dz = activation's gradient;  dW = x.T @ dz;  db = sum of dz over the batch;  dx = dz @ kernel.T
+    dz = gradient of the activation;  dW = x.T @ dz;  db = sum of dz over the batch;  dx = dz @ kernel.T
 """
 
 import numpy as np
 
-from tinycnn import activations, checks, initializers, kernels
-from tinycnn.kernels.explanation import FILTER_GRADIENT, FORWARD, INPUT_GRADIENT, Pass
+from tinycnn import activations, initializers, kernels
 from tinycnn.layers.base import Layer, Shape
+from tinycnn.support import checks
 
 
 class Dense(Layer):
-    """y = activation(x @ kernel + bias).
+    """Fully connected layer: y = activation(x @ kernel + bias).
 
     Parameters
     ----------
@@ -24,6 +24,7 @@ class Dense(Layer):
         A name of `tinycnn.activations`; None means linear.
     use_bias : bool
     kernel_initializer, bias_initializer : str
+        Names of `tinycnn.initializers`.
     name : str, optional
 
     Attributes
@@ -71,7 +72,7 @@ class Dense(Layer):
             z += self.params["bias"]
         y = self._activation.function(z)
         if training:
-            self._kept = x, y
+            self._saved = x, y
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
@@ -83,18 +84,11 @@ class Dense(Layer):
         self._assign(dy)
 
     def _assign(self, dy: np.ndarray) -> np.ndarray:
-        """Assign the gradients and return dz."""
-        x, y = self._recall()
+        """Assign the gradients and return dz (N, F), the gradient before the activation."""
+        x, y = self.saved()
         self.check_gradient(dy, y.shape)
         dz = self._activation.gradient(y, dy)
         kernels.matmul(x.T, dz, out=self.grads["kernel"])
         if self.use_bias:
             dz.sum(axis=0, out=self.grads["bias"])
         return dz
-
-    def passes(self) -> list[Pass]:
-        """See `Layer.passes`."""
-        algorithm, reason, _ = kernels.choose_matmul(self.params["kernel"].size)
-        return [
-            Pass(self.label, step, algorithm, reason) for step in (FORWARD, INPUT_GRADIENT, FILTER_GRADIENT)
-        ]

@@ -1,21 +1,21 @@
-"""Dropout: in training, each value is zero with probability `rate`, and the others grow to make up for it.
+"""Dropout: in training, each value is set to zero with probability `rate`, and the others are scaled up.
 
 ::
 
-    x -> mask of (seed, step), scaled by 1 / (1 - rate) -> y          dy -> the same mask -> dx
+    x -> mask of (seed, mask_index), scaled by 1 / (1 - rate) -> y          dy -> the same mask -> dx
 
 Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 2014, in the
-inverted form: nothing is left to do at inference.
+inverted form: the scaling happens in training, so inference is the identity.
 """
 
-import math
+import warnings
 from typing import Any
 
 import numpy as np
 
-from tinycnn import checks
 from tinycnn.layers.base import Layer, Shape
-from tinycnn.randomness import generator
+from tinycnn.support import checks
+from tinycnn.support.randomness import draw_mask, dropout_mask
 
 
 class Dropout(Layer):
@@ -24,29 +24,41 @@ class Dropout(Layer):
     Parameters
     ----------
     rate : float
-        Probability that a value is dropped, in [0, 1), to 1 / 65536.
+        Probability that a value is dropped, in [0, 1), rounded to a multiple of 1 / 65536.
     seed : int, optional
-        With `step` it determines the mask. None draws one from the `rng` of `build`.
+        With `mask_index` it determines the mask. None draws a seed from the `rng` of `build`.
     name : str, optional
 
     Attributes
     ----------
-    step : int
-        How many training forwards there were. The mask of step t is the same whatever was drawn before;
-        set it to draw a mask again.
+    key : int
+        `seed`, or the number that `build` drew for it.
+    mask_index : int
+        Number of the next mask. Mask i does not depend on earlier masks; set the index to repeat a mask.
     """
 
     def __init__(self, rate: float, seed: int | None = None, name: str | None = None) -> None:
         super().__init__(name)
         self.rate = checks.real("rate", rate, 0, 1, below=True)
         self.seed = None if seed is None else checks.whole("seed", seed, 0)
-        self.step = 0
-        self._key = 0
+        self.mask_index = 0
+        self.key = 0
+
+    @property
+    def step(self) -> int:
+        """The old name of `mask_index`, for one version."""
+        warnings.warn("Dropout.step is now Dropout.mask_index", DeprecationWarning, stacklevel=2)
+        return self.mask_index
+
+    @step.setter
+    def step(self, index: int) -> None:
+        warnings.warn("Dropout.step is now Dropout.mask_index", DeprecationWarning, stacklevel=2)
+        self.mask_index = index
 
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any = np.float32) -> None:
         """See `Layer.build`."""
         if not self.built:
-            self._key = int(rng.integers(2**32)) if self.seed is None else self.seed
+            self.key = int(rng.integers(2**32)) if self.seed is None else self.seed
         super().build(input_shape, rng, dtype)
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
@@ -54,24 +66,13 @@ class Dropout(Layer):
         self.check_input(x)
         if not training:
             return x
-        name, threshold, scale = self.next_mask()
-        # 16 random bits a value are enough for a rate to 1 / 65536, whatever the dtype of the network
-        numbers = np.frombuffer(generator(*name).bytes(2 * math.prod(x.shape)), "<u2").reshape(x.shape)
-        self._kept = (numbers >= threshold) * self.dtype.type(scale)
-        return x * self._kept
-
-    def next_mask(self) -> tuple[tuple[int, str, int], int, float]:
-        """Return what makes the mask of the next training forward, and go on a step.
-
-        That is the name of its random numbers (`randomness`), below which of 2**16 a value is dropped, and
-        by what the others are multiplied.
-        """
-        self.step += 1
-        threshold = min(round(self.rate * 2**16), 2**16 - 1)  # which 16 bits hold, as kernels need it
-        return (self._key, "dropout", self.step - 1), threshold, 2**16 / (2**16 - threshold)
+        mask = dropout_mask(self.key, self.mask_index, self.rate)
+        self.mask_index += 1
+        self._saved = draw_mask(x.shape, self.dtype, *mask)
+        return x * self._saved
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Return dx in the shape of dy: zero where the forward pass dropped."""
-        mask = self._recall()
+        mask = self.saved()
         self.check_gradient(dy, mask.shape)
         return dy * mask

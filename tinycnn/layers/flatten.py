@@ -1,4 +1,4 @@
-"""From images to vectors.
+"""Flattening of images to vectors.
 
 ::
 
@@ -13,7 +13,7 @@ from tinycnn.layers.base import Layer, Shape
 
 
 class Flatten(Layer):
-    """All axes but the first become one."""
+    """Flattening: all axes except the batch axis become one."""
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (H * W * C,) for (H, W, C)."""
@@ -23,11 +23,11 @@ class Flatten(Layer):
         """Return y (N, H * W * C) for x (N, H, W, C)."""
         self.check_input(x)
         if training:
-            self._kept = x.shape
+            self._saved = x.shape
         return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Return dx in the shape of x."""
-        x_shape = self._recall()
+        x_shape = self.saved()
         self.check_gradient(dy, (x_shape[0], math.prod(x_shape[1:])))
         return dy.reshape(x_shape)

@@ -1,39 +1,40 @@
-"""Batch normalisation: every channel gets mean 0 and variance 1 over the batch, then a scale and a shift.
+"""Batch normalisation: each channel is scaled to mean 0 and variance 1, then scaled and shifted again.
 
 ::
 
     x (N, ..., C) -> (x - mean) / sqrt(variance + epsilon) = x_hat -> gamma * x_hat + beta = y
 
-Ioffe & Szegedy, "Batch normalization", arXiv 1502.03167. Mean and variance come from the batch in
-training, and from moving averages at inference. Formulas and defaults are Keras 3's: the variance is the
-population's (divided by the count), in the moving average too.
+Ioffe & Szegedy, "Batch normalization", arXiv 1502.03167. Mean and variance come from the batch in training,
+and from moving averages at inference. Formulas and defaults are Keras 3's: the variance is divided by the
+count, not by the count minus one, in the moving average too.
 """
 
 import numpy as np
 
-from tinycnn import checks, initializers
+from tinycnn import initializers
 from tinycnn.layers.base import Layer, Shape
+from tinycnn.support import checks
 
 
 class BatchNormalization(Layer):
-    """Normalise the last axis over all others.
+    """Batch normalisation of the channels, the last axis.
 
     Parameters
     ----------
     momentum : float
-        Of the moving averages, in [0, 1]: moving = momentum * moving + (1 - momentum) * batch.
+        In [0, 1]: moving average = momentum * moving average + (1 - momentum) * value of the batch.
     epsilon : float
         Added to the variance.
     center, scale : bool
-        Whether there is a `beta`, and whether there is a `gamma`.
+        Whether there is a shift "beta", and whether there is a scale "gamma".
     name : str, optional
 
     Attributes
     ----------
     params, grads : dict
-        "gamma" and "beta", of shape (C,).
+        "gamma" with `scale` and "beta" with `center`, each of shape (C,).
     state : dict
-        "moving_mean" and "moving_variance", of shape (C,).
+        "moving_mean" and "moving_variance", each of shape (C,).
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class BatchNormalization(Layer):
         }
 
     def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
-        """Return the shapes of "gamma" and "beta", where there are such."""
+        """Return the shapes of "gamma" and "beta", as far as the layer has them."""
         wanted = {"gamma": self.scale, "beta": self.center}
         return {name: input_shape[-1:] for name, present in wanted.items() if present}
 
@@ -66,10 +67,10 @@ class BatchNormalization(Layer):
         return {"moving_mean": input_shape[-1:], "moving_variance": input_shape[-1:]}
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        """Return y in the shape of x. In training, the moving averages take one step.
+        """Return y in the shape of x; in training, update the moving averages.
 
-        A frozen layer (`trainable` False) keeps its averages and normalises with them, in training too, as
-        in Keras.
+        A frozen layer (`trainable` is False) keeps its averages and normalises with them, even in training,
+        as in Keras.
         """
         self.check_input(x)
         mean, variance = self.state["moving_mean"], self.state["moving_variance"]
@@ -83,17 +84,18 @@ class BatchNormalization(Layer):
         inverse = 1 / np.sqrt(variance + x.dtype.type(self.epsilon))
         x_hat = (x - mean) * inverse
         if training:
-            self._kept = x_hat, inverse, from_batch
+            self._saved = x_hat, inverse, from_batch
         y = x_hat * self.params["gamma"] if self.scale else x_hat
         return y + self.params["beta"] if self.center else y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Assign the gradients and return dx.
 
-        The batch's mean and variance depend on x too, so with g = gamma * dy, dx = inverse * (g - mean(g) -
-        x_hat * mean(g * x_hat)); the moving averages do not: then dx = inverse * g.
+        The mean and the variance of the batch depend on x. With g = gamma * dy and
+        inverse = 1 / sqrt(variance + epsilon), dx = inverse * (g - mean(g) - x_hat * mean(g * x_hat)). The
+        moving averages do not depend on x; with them, dx = inverse * g.
         """
-        x_hat, inverse, from_batch = self._recall()
+        x_hat, inverse, from_batch = self.saved()
         self.check_gradient(dy, x_hat.shape)
         batch_axes = tuple(range(dy.ndim - 1))
         if self.scale:

@@ -1,24 +1,25 @@
-"""Pooling: one number for each window of each channel.
+"""Pooling: the maximum or the mean of each window of each channel.
 
 ::
 
     x (N, H, W, C) -> maximum or mean of (KH, KW) windows -> y (N, OH, OW, C)
-    dy -> to the pixel that won (maximum) or in equal shares (mean) -> dx
+    dy -> to the argmax of each window (maximum), or in equal shares (mean) -> dx
 """
 
 import numpy as np
 
-from tinycnn import checks, kernels
-from tinycnn.checks import Pads, Pair
-from tinycnn.kernels import explanation, geometry
-from tinycnn.kernels.explanation import Pass
+from tinycnn import kernels
+from tinycnn.kernels import geometry
+from tinycnn.kernels.selection import POOL_ALGORITHMS
 from tinycnn.layers.base import Layer, Shape
+from tinycnn.support import checks
+from tinycnn.support.checks import Pads, Pair
 
 
 class _Pooling2D(Layer):
-    """What the two window pools share: arguments and sizes, and how the choice of an algorithm is told."""
+    """Base class of the pools with windows: their arguments and sizes."""
 
-    operation = ""  # the one of `kernels.OPERATIONS` that is its forward pass
+    operation = ""  # of `kernels.OPERATIONS`: the forward pass
 
     def __init__(
         self,
@@ -32,7 +33,7 @@ class _Pooling2D(Layer):
         self.pool_size = checks.pair("pool_size", pool_size, 1)
         self.strides = self.pool_size if strides is None else checks.pair("strides", strides, 1)
         self.padding = checks.choice("padding", padding, ("valid", "same"))
-        self.algorithm = kernels.check_algorithm(algorithm)
+        self.algorithm = checks.choice("algorithm", algorithm, ("auto", *POOL_ALGORITHMS))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (OH, OW, C) for (H, W, C)."""
@@ -48,23 +49,15 @@ class _Pooling2D(Layer):
     def _pads(self, input_shape: Shape) -> Pads:
         return geometry.resolve_padding(self.padding, input_shape[:2], self.pool_size, self.strides, (1, 1))
 
-    def pads(self) -> Pads:
-        """Return the padding in numbers, of a layer that is built."""
-        return self._pads(self.input_shape or ())
-
-    def _geometry(self) -> tuple[Pair, Pair, Pads]:
-        """Return window, strides and padding, as the kernels take them."""
-        return self.pool_size, self.strides, self.pads()
-
-    def passes(self) -> list[Pass]:
-        """See `Layer.passes`."""
-        steps = (explanation.FORWARD, ""), (explanation.INPUT_GRADIENT, "_grad_input")
-        choices = [(step, kernels.choose(self.operation + which, self.algorithm)) for step, which in steps]
-        return [Pass(self.label, step, choice.name, choice.reason) for step, choice in choices]
+    def geometry(self) -> tuple[Pair, Pair, Pads]:
+        """Return pool size, strides and explicit padding, as the kernels take them."""
+        return self.pool_size, self.strides, self._pads(self.built_shape)
 
 
 class MaxPooling2D(_Pooling2D):
-    """The maximum of each window; of equal pixels the first, in row-major order, is the winner.
+    """Max-pooling: the maximum of each window.
+
+    Among equal pixels the first in row-major order is the argmax, which receives the gradient.
 
     Parameters
     ----------
@@ -73,9 +66,9 @@ class MaxPooling2D(_Pooling2D):
     strides : int or (int, int), optional
         None means `pool_size`.
     padding : "valid" or "same"
-        "same" gives ceil(H / stride) rows; the padding never wins.
+        "same" gives ceil(H / stride) rows; padding is never the maximum.
     algorithm : str
-        "auto" or a name of `tinycnn.kernels.ALGORITHMS`.
+        "auto", "naive", "im2col" or "direct".
     name : str, optional
     """
 
@@ -84,20 +77,20 @@ class MaxPooling2D(_Pooling2D):
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return y (N, OH, OW, C) for x (N, H, W, C)."""
         self.check_input(x)
-        y, argmax = kernels.find("maxpool2d", self.algorithm)(x, *self._geometry())
+        y, argmax = kernels.maxpool2d(x, *self.geometry(), self.algorithm)
         if training:
-            self._kept = argmax, x.shape
+            self._saved = argmax, x.shape
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        """Return dx (N, H, W, C): each dy goes to the winner of its window."""
-        argmax, x_shape = self._recall()
+        """Return dx (N, H, W, C): each element of dy goes to the argmax of its window."""
+        argmax, x_shape = self.saved()
         self.check_gradient(dy, argmax.shape)
-        return kernels.find("maxpool2d_grad_input", self.algorithm)(dy, argmax, x_shape, *self._geometry())
+        return kernels.maxpool2d_grad_input(dy, argmax, x_shape, *self.geometry(), self.algorithm)
 
 
 class AveragePooling2D(_Pooling2D):
-    """The mean of each window.
+    """Average pooling: the mean of each window.
 
     Parameters
     ----------
@@ -108,7 +101,7 @@ class AveragePooling2D(_Pooling2D):
     padding : "valid" or "same"
         "same" gives ceil(H / stride) rows; the padding is not counted.
     algorithm : str
-        "auto" or a name of `tinycnn.kernels.ALGORITHMS`.
+        "auto", "naive", "im2col" or "direct".
     name : str, optional
     """
 
@@ -117,21 +110,21 @@ class AveragePooling2D(_Pooling2D):
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return y (N, OH, OW, C) for x (N, H, W, C)."""
         self.check_input(x)
-        y = kernels.find("averagepool2d", self.algorithm)(x, *self._geometry())
+        y = kernels.averagepool2d(x, *self.geometry(), self.algorithm)
         if training:
-            self._kept = y.shape
+            self._saved = y.shape
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        """Return dx (N, H, W, C): each dy is shared equally by its window."""
-        y_shape = self._recall()
+        """Return dx (N, H, W, C): each element of dy is shared equally among the pixels of its window."""
+        y_shape = self.saved()
         self.check_gradient(dy, y_shape)
-        x_shape = (dy.shape[0], *(self.input_shape or ()))
-        return kernels.find("averagepool2d_grad_input", self.algorithm)(dy, x_shape, *self._geometry())
+        x_shape = (dy.shape[0], *self.built_shape)
+        return kernels.averagepool2d_grad_input(dy, x_shape, *self.geometry(), self.algorithm)
 
 
 class GlobalAveragePooling2D(Layer):
-    """The mean of each channel over the whole image: (N, H, W, C) -> (N, C)."""
+    """Global average pooling: the mean of each channel over the image, (N, H, W, C) -> (N, C)."""
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (C,) for (H, W, C)."""
@@ -142,11 +135,11 @@ class GlobalAveragePooling2D(Layer):
         """Return y (N, C) for x (N, H, W, C)."""
         self.check_input(x)
         if training:
-            self._kept = x.shape
+            self._saved = x.shape
         return x.mean(axis=(1, 2))
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        """Return dx (N, H, W, C): each dy is shared equally by its image."""
-        N, H, W, C = self._recall()
+        """Return dx (N, H, W, C): each element of dy is shared equally among the pixels of its image."""
+        N, H, W, C = self.saved()
         self.check_gradient(dy, (N, C))
         return np.broadcast_to((dy / (H * W))[:, None, None, :], (N, H, W, C)).copy()

@@ -1,4 +1,4 @@
-"""How parameters follow their gradients. Names, formulas and defaults are Keras'.
+"""Optimizers: update rules for parameters. Names, formulas and defaults are Keras'.
 
 ::
 
@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinycnn import checks
 from tinycnn.optimizers.adaptive import Adadelta, Adam, AdamW, RMSprop
-from tinycnn.optimizers.base import Optimizer, Part
+from tinycnn.optimizers.base import Optimizer, ParameterSpan
 from tinycnn.optimizers.sgd import SGD
+from tinycnn.support import checks
 
-__all__ = ["OPTIMIZERS", "SGD", "Adadelta", "Adam", "AdamW", "Optimizer", "Part", "RMSprop", "get"]
+__all__ = ["OPTIMIZERS", "SGD", "Adadelta", "Adam", "AdamW", "Optimizer", "ParameterSpan", "RMSprop", "get"]
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     cls.__name__.lower(): cls for cls in (SGD, RMSprop, Adadelta, Adam, AdamW)
@@ -23,7 +23,20 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 
 
 def get(optimizer: str | Optimizer, **arguments: Any) -> Optimizer:
-    """Return a new optimizer of a name, in any case; an `Optimizer` is returned as it is."""
+    """Return a new optimizer by its name, or an `Optimizer` unchanged.
+
+    Parameters
+    ----------
+    optimizer : str or Optimizer
+        A name of `OPTIMIZERS`, in upper or lower case.
+    **arguments
+        Arguments of the constructor.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
     if isinstance(optimizer, Optimizer):
         return optimizer
     name = optimizer.lower() if isinstance(optimizer, str) else optimizer

@@ -1,4 +1,4 @@
-"""A rate for each parameter, from the size of its own gradients so far.
+"""Adaptive optimizers: a rate for each parameter, from the size of its own gradients so far.
 
 ::
 
@@ -12,19 +12,28 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tinycnn import checks, kernels
+from tinycnn.kernels.selection import COMPILED_ADAM_PARAMETERS
 from tinycnn.optimizers.base import Optimizer
-from tinycnn.schedules import Schedule
-
-# Of fewer parameters NumPy's temporaries stay in the cache, and Numba need not be loaded.
-SMALLEST_KERNEL = 2**15
+from tinycnn.optimizers.schedules import Schedule
+from tinycnn.support import checks
 
 
 class RMSprop(Optimizer):
-    """Steps divided by a moving root mean square of the gradient (Hinton, lecture 6e, 2012).
+    """RMSprop: gradients divided by their moving root mean square (Hinton, lecture 6e, 2012).
 
-    v = rho * v + (1 - rho) * g**2; p -= rate * g / sqrt(v + epsilon). With `centered`, the square of the
-    moving mean is taken off v; with `momentum`, the step goes through m = momentum * m + step.
+    v = rho * v + (1 - rho) * g**2; p -= rate * g / sqrt(v + epsilon).
+
+    Parameters
+    ----------
+    rho : float
+        Momentum of v, in [0, 1].
+    momentum : float
+        In [0, 1]. If not 0, m = momentum * m + rate * g / sqrt(v + epsilon) and p -= m.
+    epsilon : float
+    centered : bool
+        Whether the squared moving mean of g is subtracted from v.
+    learning_rate, global_clipnorm, weight_decay
+        See `Optimizer`.
     """
 
     def __init__(
@@ -44,7 +53,7 @@ class RMSprop(Optimizer):
         self.centered = checks.flag("centered", centered)
 
     def slot_names(self) -> list[str]:
-        """Return the moments that the settings need."""
+        """Return "velocity" and, as far as the settings need them, "momentum" and "average_gradient"."""
         return ["velocity", *["momentum"] * bool(self.momentum), *["average_gradient"] * self.centered]
 
     def _update(self, p: np.ndarray, g: np.ndarray, rate: float, **slots: np.ndarray) -> None:
@@ -67,10 +76,20 @@ class RMSprop(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """Steps in the unit of the parameters (Zeiler, arXiv 1212.5701).
+    """Adadelta: updates in the unit of the parameters (Zeiler, arXiv 1212.5701).
 
     v = rho * v + (1 - rho) * g**2; d = g * sqrt(u + epsilon) / sqrt(v + epsilon);
-    u = rho * u + (1 - rho) * d**2; p -= rate * d. Keras' rate of 0.001 is slow: the paper's is 1.
+    u = rho * u + (1 - rho) * d**2; p -= rate * d.
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+        The default, Keras', is slow: the paper has 1.
+    rho : float
+        Momentum of u and v, in [0, 1].
+    epsilon : float
+    global_clipnorm, weight_decay
+        See `Optimizer`.
     """
 
     def __init__(
@@ -86,7 +105,7 @@ class Adadelta(Optimizer):
         self.epsilon = checks.real("epsilon", epsilon, 0)
 
     def slot_names(self) -> list[str]:
-        """Return the moving means of the squared gradient and of the squared step."""
+        """Return "accumulated_grad", which is v, and "accumulated_delta", which is u."""
         return ["accumulated_grad", "accumulated_delta"]
 
     def _update(self, p: np.ndarray, g: np.ndarray, rate: float, **slots: np.ndarray) -> None:
@@ -100,11 +119,21 @@ class Adadelta(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adaptive moments (Kingma & Ba, arXiv 1412.6980, section 2, the form before equation 1).
+    """Adam: adaptive moments (Kingma & Ba, arXiv 1412.6980, section 2, the form with alpha_t).
 
     m = beta_1 * m + (1 - beta_1) * g; v = beta_2 * v + (1 - beta_2) * g**2;
     p -= rate * sqrt(1 - beta_2**t) / (1 - beta_1**t) * m / (sqrt(v) + epsilon). The epsilon is outside the
-    bias correction, as in Keras and unlike PyTorch. With `amsgrad`, v is replaced by its maximum so far.
+    bias correction, as in Keras and unlike PyTorch.
+
+    Parameters
+    ----------
+    beta_1, beta_2 : float
+        Momentum of m and of v, in [0, 1).
+    epsilon : float
+    amsgrad : bool
+        Whether the update uses the maximum of v so far (Reddi et al., arXiv 1904.09237).
+    learning_rate, global_clipnorm, weight_decay
+        See `Optimizer`.
     """
 
     def __init__(
@@ -131,8 +160,10 @@ class Adam(Optimizer):
         m, v = slots["momentum"], slots["velocity"]
         t = self.iterations
         rate *= math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        if p.size >= SMALLEST_KERNEL and not self.amsgrad:
-            kernels.module("adam").update(p, g, m, v, rate, self.beta_1, self.beta_2, self.epsilon)
+        if p.size >= COMPILED_ADAM_PARAMETERS and not self.amsgrad:
+            from tinycnn.kernels import adam
+
+            adam.update(p, g, m, v, rate, self.beta_1, self.beta_2, self.epsilon)
             return
         m += (1 - self.beta_1) * (g - m)
         v += (1 - self.beta_2) * (g * g - v)
@@ -142,7 +173,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with a weight decay unless one is refused."""
+    """Adam with weight decay by default; `weight_decay=None` turns it off. See `Adam`."""
 
     def __init__(
         self,

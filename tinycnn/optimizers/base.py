@@ -1,11 +1,11 @@
-"""What every optimizer is.
+"""Base class of optimizers.
 
 ::
 
     parameters, gradients (two flat vectors) -> step -> parameters, changed in place
 
-An optimizer keeps its moments in vectors of the same length, `slots`. A frozen part of the network is a gap
-between the `parts` that a step may touch.
+An optimizer keeps its moments in vectors of the same length, `slots`. A step changes only the parameters in
+given spans; frozen layers lie between the spans.
 """
 
 from __future__ import annotations
@@ -18,41 +18,49 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinycnn import checks, config, schedules
-from tinycnn.schedules import Schedule
+from tinycnn.optimizers import schedules
+from tinycnn.optimizers.schedules import Schedule
+from tinycnn.support import checks, constructor
 
 
-class Part(NamedTuple):
-    """A stretch of the parameters, and the name that rules of weight decay know it by."""
+class ParameterSpan(NamedTuple):
+    """A slice of the parameter vector, and the name of the parameter.
+
+    Attributes
+    ----------
+    span : slice
+    name : str
+        "layer/parameter", which the rules of weight decay are matched with.
+    """
 
     span: slice
     name: str = ""
 
 
-EVERYTHING = (Part(slice(None)),)
+EVERYTHING = (ParameterSpan(slice(None)),)
 
 
 class Optimizer(ABC):
-    """What all optimizers share: the rate, the count of steps, the moments, clipping, weight decay.
+    """Base class of optimizers: the rate, the count of steps, the moments, clipping, weight decay.
 
     Parameters
     ----------
     learning_rate : float or Schedule
-        At least 0.
+        The learning rate, at least 0, or a function from the number of the step to the rate.
     global_clipnorm : float, optional
-        When the norm of all gradients together is larger, they are scaled down to it.
+        The largest norm of all gradients together; gradients with a larger norm are scaled down to it.
     weight_decay : float or dict of str to float, optional
         Before a step, p -= rate * weight_decay * p (decoupled: Loshchilov & Hutter, arXiv 1711.05101). A
-        dictionary has rules: the first pattern that a parameter's name matches, as file names match, says how
-        much; what matches none is not decayed. Such as {"dense_*/kernel": 0.01, "*/kernel": 0.001}. `fit`
-        refuses a pattern that matches no parameter.
+        dictionary holds rules, from patterns to decays: {"dense_*/kernel": 0.01, "*/kernel": 0.001}. Patterns
+        are matched with parameter names like file names (`fnmatch`), and the first match counts. Parameters
+        without a match do not decay. `fit` refuses a pattern that matches no parameter.
 
     Attributes
     ----------
     iterations : int
-        Steps so far.
+        Number of steps taken.
     slots : dict of str to ndarray
-        The moments, each a vector as long as the parameters.
+        The moments (slot variables), each a vector as long as the parameters.
     """
 
     def __init__(
@@ -71,7 +79,7 @@ class Optimizer(ABC):
 
     @property
     def name(self) -> str:
-        """The key of this kind in `OPTIMIZERS`."""
+        """The name of the class in `OPTIMIZERS`."""
         return type(self).__name__.lower()
 
     @property
@@ -84,80 +92,86 @@ class Optimizer(ABC):
         return []
 
     def decay_of(self, name: str) -> float:
-        """Return the weight decay of the parameter of a name, "layer/parameter"."""
+        """Return the weight decay of a parameter by its name, "layer/parameter"."""
         if not isinstance(self.weight_decay, dict):
             return self.weight_decay or 0.0
         return next((rate for rule, rate in self.weight_decay.items() if fnmatchcase(name, rule)), 0.0)
 
     def check_rules(self, names: Sequence[str]) -> None:
-        """Raise ValueError when a rule of weight decay matches none of the names, and so is misspelt."""
+        """Raise ValueError when a rule of weight decay matches none of the parameter names."""
         rules = self.weight_decay if isinstance(self.weight_decay, dict) else {}
         for rule in rules:
             if not any(fnmatchcase(name, rule) for name in names):
                 known = ", ".join(names)
-                raise ValueError(f"weight_decay: expected patterns for some of {known}, received {rule!r}")
+                raise ValueError(f"weight_decay: expected a pattern for one of {known}, received {rule!r}")
 
-    def step(self, parameters: np.ndarray, gradients: np.ndarray, parts: Sequence[Part] = EVERYTHING) -> None:
-        """Change the `parameters` in place.
+    def step(
+        self, parameters: np.ndarray, gradients: np.ndarray, spans: Sequence[ParameterSpan] = EVERYTHING
+    ) -> None:
+        """Take one step: change the `parameters` in place.
 
         Parameters
         ----------
-        parameters, gradients : ndarray of shape (count,), of one dtype
-            The gradients are left as they are.
-        parts : sequence of Part
-            What may change; the default is all.
+        parameters, gradients : ndarray of shape (count,)
+            Of one dtype. The gradients are not changed.
+        spans : sequence of ParameterSpan
+            The parameters that may change; all by default.
 
         Raises
         ------
         ValueError
-            When shapes or dtypes differ from each other or from the moments'.
+            When shapes or dtypes differ between parameters, gradients and moments.
         """
         for name in self.slot_names():
             if name not in self.slots:
                 self.slots[name] = np.zeros_like(parameters)
         for name, array in {"gradients": gradients, **self.slots}.items():
-            checks.shape(f"{type(self).__name__}: {name}", array.shape, parameters.shape)
-            if array.dtype != parameters.dtype:
+            if array.shape != parameters.shape or array.dtype != parameters.dtype:
                 raise ValueError(
-                    f"{type(self).__name__}: {name}: expected {parameters.dtype} as the parameters, "
-                    f"received {array.dtype}"
+                    f"{type(self).__name__}: {name}: expected {parameters.shape} {parameters.dtype} as the "
+                    f"parameters, received {array.shape} {array.dtype}"
                 )
-        rate, scale = self.rate, self._clip_scale(gradients, parts)
+        rate = self.learning_rate
+        rate = rate(self.iterations) if isinstance(rate, Schedule) else rate
+        most = self.global_clipnorm
+        scale = None if most is None else self._clip_scale(gradients, spans, most)
         self.iterations += 1
-        for decay, span in self._joined(parts):
+        for decay, span in self._decayed(spans):
             p = parameters[span]
             g = gradients[span] if scale is None else gradients[span] * gradients.dtype.type(scale)
             if decay:
                 p *= 1 - rate * decay
-            self._update(p, g, rate, **{k: v[span] for k, v in self.slots.items()})
+            slots = {}
+            for name, vector in self.slots.items():
+                slots[name] = vector[span]
+            self._update(p, g, rate, **slots)
 
-    def _joined(self, parts: Sequence[Part]) -> list[tuple[float, slice]]:
-        """Return the parts with their decay, neighbours of the same as one: a long vector is faster."""
+    def _decayed(self, spans: Sequence[ParameterSpan]) -> list[tuple[float, slice]]:
+        """Return (decay, span), with neighbours of equal decay joined: one long vector is faster."""
         joined: list[tuple[float, slice]] = []
-        for span, name in parts:
-            decay = self.decay_of(name)
+        constant = None if isinstance(self.weight_decay, dict) else self.weight_decay or 0.0
+        for span, name in spans:
+            decay = self.decay_of(name) if constant is None else constant
             if joined and joined[-1][0] == decay and joined[-1][1].stop == span.start is not None:
                 span = slice(joined.pop()[1].start, span.stop)
             joined.append((decay, span))
         return joined
 
-    def _clip_scale(self, gradients: np.ndarray, parts: Sequence[Part]) -> float | None:
-        """Return what the gradients must be multiplied by, or None when they are short enough."""
-        if self.global_clipnorm is None:
-            return None
-        norm = math.sqrt(sum(float(np.square(gradients[p.span], dtype=np.float64).sum()) for p in parts))
-        return self.global_clipnorm / norm if norm > self.global_clipnorm else None
+    def _clip_scale(self, gradients: np.ndarray, spans: Sequence[ParameterSpan], most: float) -> float | None:
+        """Return the factor that clips the gradients to a norm of `most`, or None if theirs is smaller."""
+        norm = math.sqrt(sum(float(np.square(gradients[s.span], dtype=np.float64).sum()) for s in spans))
+        return most / norm if norm > most else None
 
     @abstractmethod
     def _update(self, p: np.ndarray, g: np.ndarray, rate: float, **slots: np.ndarray) -> None:
-        """Change parameters `p` by gradients `g`; arrays are views, changed in place."""
+        """Update `p` in place by the gradients `g`. All arrays are views of one span, of one length."""
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the constructor, JSON-able."""
-        return {name: schedules.to_config(value) for name, value in config.arguments(self).items()}
+        """Return the arguments of the constructor, as JSON-serialisable values."""
+        return {name: schedules.to_config(value) for name, value in constructor.arguments(self).items()}
 
     def __repr__(self) -> str:
-        return config.describe(self)
+        return constructor.describe(self)
 
 
 def _decay_rules(value: Any) -> float | dict[str, float] | None:

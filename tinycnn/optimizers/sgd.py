@@ -1,4 +1,4 @@
-"""One rate for all parameters.
+"""Stochastic gradient descent: one rate for all parameters.
 
 ::
 
@@ -11,15 +11,22 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tinycnn import checks
 from tinycnn.optimizers.base import Optimizer
-from tinycnn.schedules import Schedule
+from tinycnn.optimizers.schedules import Schedule
+from tinycnn.support import checks
 
 
 class SGD(Optimizer):
-    """Gradient descent: m = momentum * m - rate * g; p += m.
+    """Stochastic gradient descent with momentum: m = momentum * m - rate * g; p += m.
 
-    With `nesterov`, p += momentum * m - rate * g instead (Sutskever et al., ICML 2013).
+    Parameters
+    ----------
+    momentum : float
+        In [0, 1].
+    nesterov : bool
+        Whether p += momentum * m - rate * g instead (Sutskever et al., ICML 2013).
+    learning_rate, global_clipnorm, weight_decay
+        See `Optimizer`.
     """
 
     def __init__(
@@ -35,7 +42,7 @@ class SGD(Optimizer):
         self.nesterov = checks.flag("nesterov", nesterov)
 
     def slot_names(self) -> list[str]:
-        """Return ["momentum"], or nothing without one."""
+        """Return ["momentum"], or an empty list if `momentum` is 0."""
         return ["momentum"] if self.momentum else []
 
     def _update(self, p: np.ndarray, g: np.ndarray, rate: float, **slots: np.ndarray) -> None:

@@ -1,14 +1,14 @@
-"""Models in files. One format per module, chosen by the suffix of the path.
+"""Models in files: one format per module, chosen by the suffix of the path.
 
 ::
 
     Snapshot -> check -> write(".h5") -> saving/hdf5.py -> file
-    file -> saving/hdf5.py -> check -> reading(".h5") -> Snapshot -> the caller makes a model of it
+    file -> saving/hdf5.py -> check -> reading(".h5") -> Snapshot -> conversion.restore -> model
 
-Writing is atomic. A file may come from anyone, and reading one cannot run anything: what it holds are
-numbers, and names that are looked up in tables. Nothing is evaluated, imported or unpickled by name, no
-link out of the file is followed, and what is to be allocated is first compared with what is stored.
-Values are not judged: weights may be NaN or infinite.
+Writing is atomic. A file may be hostile, and reading it runs nothing: it holds numbers, and names that are
+looked up in tables. Nothing is evaluated, unpickled or imported by a name in the file. No link out of the
+file is followed. Declared sizes are compared with stored sizes before memory is allocated. Values are not
+checked: weights may be NaN or infinite.
 """
 
 import os
@@ -27,13 +27,19 @@ FORMATS: dict[str, ModuleType] = {".h5": hdf5, ".hdf5": hdf5, ".npz": npz}
 
 
 def write(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
-    """Write a snapshot in the format of the path's suffix.
+    """Write a snapshot to a file.
+
+    Parameters
+    ----------
+    path : path
+        Its suffix is the format, one of `FORMATS`. An existing file is replaced atomically.
+    snapshot : Snapshot
 
     Raises
     ------
     ValueError
-        For a suffix that is not in `FORMATS`, and for a layer, loss or optimizer that is not tinycnn's own,
-        since the file could not be read.
+        For a suffix that is not in `FORMATS`, and for a layer, loss or optimizer of a class that tinycnn does
+        not have, since the file could not be read.
     """
     module = format_of(path)
     check(snapshot)
@@ -42,27 +48,31 @@ def write(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
 
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[Snapshot]:
-    """Yield the snapshot in a file; what goes wrong within is the file's fault, and the error says so.
+    """Yield the snapshot in a file. Errors inside the with-block are reported as errors of the file.
+
+    Parameters
+    ----------
+    path : path
+        A file with a suffix of `FORMATS`.
 
     Raises
     ------
     OSError
         When the file cannot be opened: FileNotFoundError, PermissionError and the like.
     ValueError
-        For a suffix that is not in `FORMATS`, and for a file that does not hold a model, whatever error
-        that led to: the file may hold anything.
+        For a suffix that is not in `FORMATS`, and for any error caused by the content of the file.
 
     Warns
     -----
     UserWarning
-        When there is more in the file than tinycnn can take over; see `tinycnn.saving.keras_config`.
+        When tinycnn ignores something in the file; see `tinycnn.saving.keras_config`.
     """
     module = format_of(path)
     with open(path, "rb"):
-        pass  # the system's own error, when it cannot be opened
+        pass  # raises the error of the system if the file cannot be opened
     try:
         yield check(module.read(path))
-    except (Warning, ImportError):  # a warning that was made an error; no h5py
+    except (Warning, ImportError):  # a warning turned into an error; h5py is missing
         raise
     except Exception as error:
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
@@ -70,13 +80,13 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Snapshot]:
 
 
 def read(path: str | os.PathLike[str]) -> Snapshot:
-    """Return the snapshot in a file; raises and warns as `reading` does."""
+    """Return the snapshot in a file. It raises and warns as `reading` does."""
     with reading(path) as snapshot:
         return snapshot
 
 
 def format_of(path: str | os.PathLike[str]) -> ModuleType:
-    """Return the module for the suffix of a path; see `write`."""
+    """Return the module for the suffix of a path; raise ValueError for an unknown suffix."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise ValueError(f"path: expected a file name ending in {', '.join(FORMATS)}, received {str(path)!r}")

@@ -1,4 +1,4 @@
-"""Models in Keras' legacy HDF5 form, `mnist_cnn.h5`: Keras 3, Keras 2 (tf-keras) and tinycnn read it.
+"""Keras' legacy HDF5 format of models, `.h5`: Keras 3, Keras 2 (tf-keras) and tinycnn read it.
 
 ::
 
@@ -6,14 +6,14 @@
     /model_weights    attribute layer_names;  a group for each layer, attribute weight_names, its arrays
     /optimizer_weights   attribute weight_names;  iteration, learning_rate, then the moments
 
-The form is that of keras/src/legacy/saving/legacy_h5_format.py; what the JSON says is translated by
-`tinycnn.saving.keras_config` and its neighbours. Weights are found by order, not by name. What Keras has no
-word for (the seed, algorithms, the position in the training) is in the attribute `tinycnn`, which Keras
-ignores.
+The format is that of keras/src/legacy/saving/legacy_h5_format.py. `tinycnn.saving.keras_config`,
+`keras_training` and `keras_optimizer` translate the JSON and the order of the moments. Weights are found by
+order, not by name. The attribute `tinycnn`, which Keras ignores, holds what Keras has no word for: the seed,
+the algorithms, the epochs and steps trained.
 
-A file may come from anyone. Links, external and virtual data are refused. All that is to be read is first
-weighed against the size of the file, and a compressed chunk against its own declaration. (A list of names
-of variable length is the exception: HDF5 unpacks it before it can be weighed, so their number is limited.)
+A file may be hostile. Links, external and virtual data are refused. Declared sizes are first compared with
+the size of the file, and a compressed chunk with its declared size. (Lists of names of variable length are an
+exception: HDF5 unpacks them before they can be compared, so their number is limited.)
 """
 
 import math
@@ -24,29 +24,28 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.files import atomic_path
 from tinycnn.saving import keras_config, keras_optimizer, keras_training
 from tinycnn.saving.keras_optimizer import Arrays
 from tinycnn.saving.snapshot import Snapshot
 from tinycnn.saving.text import check_length, from_json, to_json
+from tinycnn.support.files import atomic_path
 
-ATTRIBUTE_LIMIT = (
-    64_512  # bytes: HDF5 keeps an attribute in a header of 64 KB; a longer list is cut in pieces
-)
-MOST_NAMES = 4096  # of variable length in one attribute: as many as fit into 64 KB
-MOST_CHUNKS = 4096  # of one array; looking at each takes HDF5 time that grows with their number
-FREE_BYTES = 2**26  # arrays may be as large as this,
-LARGEST_GROWTH = 100  # and as this times the file; trained weights do not shrink to less by compression
+ATTRIBUTE_LIMIT = 64_512  # bytes: HDF5 keeps an attribute in a header of 64 KB; a longer list is split
+MOST_NAMES = 4096  # names of variable length in one attribute: as many as fit into 64 KB
+MOST_CHUNKS = 4096  # chunks of one array, since HDF5 finds each in time that grows with their number
+# Arrays may declare FREE_BYTES, and LARGEST_GROWTH times the size of the file: trained weights compress less.
+FREE_BYTES = 2**26
+LARGEST_GROWTH = 100
 
 
 def write(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
     """Write a snapshot; see `keras_optimizer` for which Keras reads the moments."""
-    import h5py  # 0.1 s, and only those who save need it
+    import h5py  # takes 0.1 s, so it is imported when needed
 
     config = snapshot.config
     names = [layer["config"]["name"] for layer in config["layers"]]
     for name in names:
-        if "/" in name or name in (".", ".."):  # HDF5 takes them for paths, and Keras 3 refuses them
+        if "/" in name or name in (".", ".."):  # HDF5 reads them as paths, and Keras 3 refuses them
             raise ValueError(f"layer name: expected one without '/' for HDF5, received {name!r}")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["keras_version"] = keras_config.KERAS_VERSION
@@ -72,7 +71,7 @@ def _write_arrays(group: Any, arrays: Arrays) -> None:
 
 
 def _write_names(group: Any, attribute: str, names: list[str]) -> None:
-    """Write a list of names, in several attributes (names0, names1, ...) when it is too long for one."""
+    """Write a list of names, split into several attributes (names0, names1, ...) if it is too long."""
     data = np.array([name.encode() for name in names], dtype="S" if names else "S1")
     if data.itemsize > ATTRIBUTE_LIMIT:
         raise ValueError(f"{attribute}: expected names of at most {ATTRIBUTE_LIMIT} bytes each")
@@ -90,13 +89,13 @@ def read(path: str | os.PathLike[str]) -> Snapshot:
     Raises
     ------
     ValueError, OSError, and others
-        When the file is not HDF5, does not hold such a model, has a layer that tinycnn has not, or is
-        hostile in one of the ways above. `tinycnn.saving.reading` makes one kind of them all.
+        When the file is not HDF5, does not hold such a model, has a layer that tinycnn does not have, or is
+        hostile in one of the ways above. `tinycnn.saving.reading` turns them all into ValueError.
 
     Warns
     -----
     UserWarning
-        When there is more in it than tinycnn has; see `keras_config` and its neighbours.
+        When something in the file is ignored; see `keras_config`, `keras_training`, `keras_optimizer`.
     """
     import h5py
 
@@ -130,7 +129,7 @@ def _read(file: Any, size: int) -> Snapshot:
 
 
 def _member(group: Any, path: str) -> Any:
-    """Return what a group holds at a path, when every step on the way is a plain (hard) link."""
+    """Return the member of a group at a path; raise ValueError unless every link on the way is hard."""
     import h5py
 
     here = group
@@ -146,7 +145,7 @@ def _member(group: Any, path: str) -> Any:
 
 
 def _datasets(group: Any) -> list[tuple[str, Any]]:
-    """Return the arrays that a group names, with the names; nothing is read of them yet."""
+    """Return the names and datasets that a group lists; no values are read yet."""
     import h5py
 
     datasets = [(name, _member(group, name)) for name in _names(group, "weight_names")]
@@ -159,7 +158,7 @@ def _datasets(group: Any) -> list[tuple[str, Any]]:
 
 
 def _weigh(datasets: Iterable[Any], size: int) -> None:
-    """Raise when arrays declare more than a file of that many bytes can honestly hold."""
+    """Raise ValueError when arrays declare more bytes than a file of this `size` can plausibly hold."""
     declared = sum(max(math.prod(data.shape) * data.dtype.itemsize, _chunk_bytes(data)) for data in datasets)
     if declared > FREE_BYTES + LARGEST_GROWTH * size:
         raise ValueError(f"the arrays declare {declared} bytes, in a file of {size}")
@@ -170,9 +169,9 @@ def _chunk_bytes(data: Any) -> int:
 
 
 def _values(data: Any) -> np.ndarray:
-    """Return a dataset's values, when no chunk of it unpacks to more than it declares.
+    """Return the values of a dataset, after checking that no chunk unpacks to more than it declares.
 
-    HDF5 itself goes on unpacking for as long as there is memory.
+    HDF5 itself would continue unpacking until the memory is exhausted.
     """
     from h5py import h5z
 
@@ -193,11 +192,11 @@ def _values(data: Any) -> np.ndarray:
 
 
 def _unpacked_size(packed: bytes, limit: int) -> int:
-    """Return how many bytes a gzip chunk holds, counted to just above the limit."""
+    """Return the number of bytes in a gzip chunk, counted up to `limit` + 1."""
     try:
         return len(zlib.decompressobj().decompress(packed, limit + 1))
     except zlib.error:
-        return 0  # stored as it is, since gzip made it no smaller; or damaged, which HDF5 will find
+        return 0  # stored uncompressed, since gzip did not shrink it; or damaged, which HDF5 detects
 
 
 def _json(file: Any, attribute: str) -> dict[str, Any]:
@@ -205,7 +204,7 @@ def _json(file: Any, attribute: str) -> dict[str, Any]:
 
 
 def _names(group: Any, attribute: str) -> list[str]:
-    """Return a list of names, joined from its pieces."""
+    """Return a list of names, joined from its attributes."""
     pieces = [attribute]
     if attribute not in group.attrs:
         count = next(i for i in range(len(group.attrs) + 1) if f"{attribute}{i}" not in group.attrs)
@@ -222,7 +221,7 @@ def _names(group: Any, attribute: str) -> list[str]:
 
 
 def _attribute(holder: Any, name: str) -> Any:
-    """Return an attribute that is text, a list of texts, or empty; others are not even read."""
+    """Return an attribute that is text, a list of texts, or empty; raise ValueError for others, unread."""
     import h5py
 
     declared = holder.attrs.get_id(name)
@@ -236,7 +235,7 @@ def _attribute(holder: Any, name: str) -> Any:
 
 
 def _text(name: str, value: Any) -> str:
-    """Return an attribute as text, which h5py gives as bytes or str, after who wrote it."""
+    """Return an attribute as str; h5py returns bytes or str, depending on the writer."""
     if not isinstance(value, bytes | str):
         raise ValueError(f"{name}: expected text, received {value!r}")
     return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,27 +1,27 @@
-"""Keras' JSON for networks, and tinycnn's dictionaries: one translated into the other.
+"""Translation of networks between Keras' JSON and tinycnn's dictionaries.
 
 ::
 
     Snapshot.config <-> model_config      {"class_name": "Sequential", "config": {"layers": [...]}}
 
-What is written is Keras 2's form, since Keras 3 reads it and Keras 2 does not read Keras 3's: first an
-InputLayer with `batch_input_shape`, dtypes and activations as strings, no `module` keys.
+Files are written in the form of Keras 2. Keras 3 reads it, and Keras 2 does not read the form of Keras 3. It
+has an InputLayer with `batch_input_shape`, dtypes and activations as strings, and no `module` keys.
 
-Two things that tinycnn can do do not load in Keras: in Keras 3 a Conv2D with strides and dilation both above
-1; in Keras 2 a model compiled with AdamW, unless it is opened with `load_model(..., compile=False)`.
+Two kinds of models do not load in Keras. Keras 3 refuses a Conv2D with strides and dilation both above 1.
+Keras 2 refuses a model compiled with AdamW, unless it is opened with `load_model(..., compile=False)`.
 
-What is read is looked up in the tables below by the name of the class alone, so a file can ask for no
-layer that is not there: no Lambda, no registered class of anyone's.
+Reading looks classes up in the tables below by name alone. So a file cannot load anything else: no Lambda,
+and no registered class.
 """
 
 import warnings
 from typing import Any
 
-from tinycnn import checks
 from tinycnn.activations import ACTIVATIONS
 from tinycnn.saving.snapshot import Snapshot
+from tinycnn.support import checks
 
-KERAS_VERSION = "2.15.0"  # whose form this is
+KERAS_VERSION = "2.15.0"  # the version whose form is written
 
 CAMEL = {
     "glorot_uniform": "GlorotUniform",
@@ -33,7 +33,7 @@ CAMEL = {
 }
 SNAKE = {camel: snake for snake, camel in CAMEL.items()} | {name: name for name in CAMEL}
 
-# For each layer, the arguments that have the same name and meaning in both.
+# For each layer, the arguments with the same name and meaning in both libraries.
 SHARED = {
     "Activation": ["activation"],
     "AveragePooling2D": ["pool_size", "strides", "padding"],
@@ -45,7 +45,7 @@ SHARED = {
     "GlobalAveragePooling2D": [],
     "MaxPooling2D": ["pool_size", "strides", "padding"],
 }
-# What Keras' layers can do and tinycnn's cannot, with the values that mean "does not".
+# Arguments of Keras' layers that tinycnn does not support, with the values that turn them off.
 UNSUPPORTED = {
     "data_format": ("channels_last", None),
     "groups": (1, None),
@@ -54,10 +54,10 @@ UNSUPPORTED = {
     "renorm": (False, None),
     "virtual_batch_size": (None,),
 }
-# How the arguments end that Keras' layers heed in training only. They are left out, with a warning.
+# Endings of arguments that Keras' layers use in training only. They are left out, with a warning.
 TRAINING_ONLY = ("_regularizer", "_constraint")
 INITIALIZED = {"Conv2D", "Dense"}
-FLAT = {"Flatten", "GlobalAveragePooling2D"}  # what follows has one axis
+FLAT = {"Flatten", "GlobalAveragePooling2D"}  # their output has one axis
 
 
 def from_model(config: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def from_model(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_layer(layer: dict[str, Any], dtype: str, taken: set[str]) -> list[dict[str, Any]]:
-    """Return Keras' entry for a layer, after a ZeroPadding2D where the padding is explicit."""
+    """Return Keras' entries for a layer: two, with a ZeroPadding2D before it, if the padding is explicit."""
     kind, own = layer["class_name"], layer["config"]
     common = {"name": own["name"], "trainable": layer["trainable"], "dtype": dtype}
     config = {**common, **{key: own[key] for key in SHARED[kind]}}
@@ -97,7 +97,7 @@ def _from_layer(layer: dict[str, Any], dtype: str, taken: set[str]) -> list[dict
 
 
 def _free_name(name: str, taken: set[str]) -> str:
-    """Return a name that no layer has, and take it."""
+    """Return a name that no layer has, and add it to `taken`."""
     while name in taken:
         name += "_"
     taken.add(name)
@@ -110,23 +110,23 @@ def to_model(model_config: dict[str, Any]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        For a model that is not Sequential, or a layer or an argument that tinycnn has not.
+        For a model that is not Sequential, or a layer or an argument that tinycnn does not have.
 
     Warns
     -----
     UserWarning
-        For regularizers and constraints: they make no difference until the model is trained on.
+        For regularizers and constraints, which are ignored. They matter only if training continues.
     """
     if model_config.get("class_name") != "Sequential":
         raise ValueError(f"model: expected a Sequential, received {model_config.get('class_name')!r}")
     config = model_config["config"]
     if isinstance(config, list):
-        config = {"layers": config}  # before 2.3 Keras wrote the list of layers alone
+        config = {"layers": config}  # Keras before 2.3 wrote only the list of layers
     entries = config["layers"]
     input_shape = _input_shape(entries, config)
     ignored = sorted({key for entry in entries for key in _ignored(entry["config"])})
     if ignored:
-        warnings.warn(f"tinycnn has no {', '.join(ignored)}: training on goes without", stacklevel=2)
+        warnings.warn(f"tinycnn has no {', '.join(ignored)}: further training ignores it", stacklevel=2)
     return {
         "name": config.get("name", "sequential"),
         "seed": None,
@@ -141,7 +141,7 @@ def _ignored(keras: dict[str, Any]) -> list[str]:
 
 
 def _to_layers(entries: list[dict[str, Any]], axes: int) -> list[dict[str, Any]]:
-    """Return tinycnn's entries for Keras'; `axes` is how many the input has, without the batch's."""
+    """Return tinycnn's entries for Keras'; `axes` is the number of axes of the input, without the batch."""
     layers: list[dict[str, Any]] = []
     pads = None
     for entry in entries:
@@ -176,14 +176,14 @@ def _to_layer(label: str, kind: str, keras: dict[str, Any], axes: int) -> dict[s
         checks.choice(f"{label}: activation", config["activation"], ACTIVATIONS)
     if kind in INITIALIZED:
         if config.get("activation") == "linear":
-            config["activation"] = None  # what Keras writes for none
+            config["activation"] = None  # Keras writes "linear" for none
         for key in ("kernel_initializer", "bias_initializer"):
             config |= _to_initializer(key, keras.get(key))
     return {"class_name": kind, "config": config, "trainable": keras.get("trainable", True)}
 
 
 def _to_initializer(key: str, keras: Any) -> dict[str, str]:
-    """Return the initializer's name, or nothing for one that tinycnn has not: the weights are in the file."""
+    """Return the initializer as an argument; nothing for an unknown one: the weights are in the file."""
     name = keras.get("class_name") if isinstance(keras, dict) else keras
     return {key: SNAKE[name]} if isinstance(name, str) and name in SNAKE else {}
 
@@ -197,7 +197,7 @@ def _input_shape(entries: list[dict[str, Any]], config: dict[str, Any]) -> list[
 
 
 def _dtype(entries: list[dict[str, Any]]) -> str:
-    """Return "float64" for such a model, else "float32", which 16-bit models are computed in as well."""
+    """Return "float64" for such a model, else "float32", also for 16-bit models."""
     dtype = entries[-1]["config"].get("dtype")
     if isinstance(dtype, dict):  # Keras 3: {"class_name": "DTypePolicy", "config": {"name": "float32"}}
         dtype = dtype["config"]["name"]
@@ -205,7 +205,7 @@ def _dtype(entries: list[dict[str, Any]]) -> str:
 
 
 def own_words(snapshot: Snapshot) -> dict[str, Any]:
-    """Return what Keras has no word for."""
+    """Return the seed, algorithms, optimizer, loss and progress, for the attribute that Keras ignores."""
     algorithms = {
         layer["config"]["name"]: layer["config"]["algorithm"]
         for layer in snapshot.config["layers"]
@@ -216,7 +216,7 @@ def own_words(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def adopt_own_words(config: dict[str, Any], own: dict[str, Any]) -> dict[str, int]:
-    """Put what `own_words` returned back into a `Snapshot.config`; return the progress."""
+    """Restore the result of `own_words` in a `Snapshot.config`; return the progress."""
     config["seed"] = own.get("seed")
     algorithms = own.get("algorithms", {})
     for layer in config["layers"]:

@@ -1,4 +1,4 @@
-"""The moments of an optimizer in the order in which Keras saves them.
+"""Order of an optimizer's moments in Keras' files.
 
 ::
 
@@ -8,21 +8,21 @@
                        one kind for all parameters, then the next                  (all others)
     Keras 2 (to 2.10)  always one kind for all parameters, then the next
 
-Keras 3's order is written. tf-keras reads such a file too, with a warning that the optimizer starts afresh:
-the learning rate in second place is not in its list.
+Files are written in the order of Keras 3. tf-keras reads such a file with a warning that the optimizer starts
+afresh, because it does not expect the learning rate in second place.
 """
 
 import warnings
 
 import numpy as np
 
-from tinycnn import checks
 from tinycnn.saving import keras_training
 from tinycnn.saving.snapshot import Snapshot, slot_names
+from tinycnn.support import checks
 
-# How many of an optimizer's first kinds of moments alternate, parameter by parameter.
+# For each optimizer, the number of its first kinds of moments that alternate, parameter by parameter.
 ALTERNATING = {"adadelta": 2, "adam": 2, "adamw": 2}
-# How the name of the first moment ends in Keras 2 up to 2.10, where none alternate.
+# Endings of the name of the first moment in Keras 2 up to 2.10, where none alternate.
 OLD_NAMES = ("/m:0", "/accum_grad:0")
 
 Arrays = list[tuple[str, np.ndarray]]
@@ -37,18 +37,18 @@ def to_arrays(snapshot: Snapshot) -> Arrays:
     weights = snapshot.trainable_weights()
     arrays: Arrays = [(f"{name}/iteration", np.array(snapshot.training["iterations"], np.int64))]
     rate = keras_training.from_rate(optimizer["config"]["learning_rate"], snapshot.training["iterations"])
-    if not isinstance(rate, dict):  # Keras keeps no variable of a schedule's rate
+    if not isinstance(rate, dict):  # Keras has no variable for the rate of a schedule
         arrays.append((f"{name}/learning_rate", np.array(rate, np.float32)))
     for kind, i in _places(slot_names(optimizer), ALTERNATING.get(name, 1), len(weights)):
         weight, value = weights[i]
-        # a moment that has not begun is written as zeros, since Keras expects all of them
+        # a missing moment is written as zeros, since Keras expects all of them
         moment = snapshot.slots[kind][i] if kind in snapshot.slots else np.zeros_like(value)
         arrays.append((f"{name}/{weight.replace('/', '_')}_{kind}", moment))
     return arrays
 
 
 def from_arrays(arrays: Arrays, snapshot: Snapshot) -> None:
-    """Put the values of /optimizer_weights into a snapshot whose `training` has been read.
+    """Add the values of /optimizer_weights to a snapshot whose `training` has been read.
 
     Warns
     -----
@@ -59,16 +59,16 @@ def from_arrays(arrays: Arrays, snapshot: Snapshot) -> None:
         return
     (_, iteration), *moments = arrays
     if moments and moments[0][1].ndim == 0:
-        moments = moments[1:]  # Keras 3's learning rate, which the configuration holds too
+        moments = moments[1:]  # the learning rate in Keras 3, which is in the configuration too
     optimizer = snapshot.training["optimizer"]
     kinds = slot_names(optimizer)
     if not kinds:
-        moments = []  # tf-keras keeps a momentum for SGD even when it is 0
+        moments = []  # tf-keras saves a momentum for SGD even if it is 0
     old = bool(moments) and moments[0][0].endswith(OLD_NAMES)
     weights = [array for _, array in snapshot.trainable_weights()]
     places = _places(kinds, 1 if old else ALTERNATING.get(optimizer["name"], 1), len(weights))
     if [array.shape for _, array in moments] != [weights[i].shape for _, i in places]:
-        if moments:  # Keras writes none when it has not trained
+        if moments:  # Keras writes no moments before the first step
             warnings.warn("the optimizer's moments do not fit the weights: they start afresh", stacklevel=2)
         return
     snapshot.training["iterations"] = checks.whole("iterations", iteration[()], 0)
@@ -77,6 +77,6 @@ def from_arrays(arrays: Arrays, snapshot: Snapshot) -> None:
 
 
 def _places(kinds: list[str], alternating: int, count: int) -> list[tuple[str, int]]:
-    """Return (kind, number of the parameter) in Keras' order; the first kinds alternate."""
+    """Return (kind, index of the parameter) in Keras' order; the first kinds alternate."""
     groups = [kinds[:alternating], *([kind] for kind in kinds[alternating:])]
     return [(kind, i) for group in groups for i in range(count) for kind in group]

@@ -1,18 +1,18 @@
-"""Keras' JSON for how a model is trained, and tinycnn's dictionaries: one translated into the other.
+"""Translation of optimizers, losses and metrics between Keras' JSON and tinycnn's dictionaries.
 
 ::
 
     Snapshot.training <-> training_config   {"loss": ..., "metrics": [...], "optimizer_config": {...}}
 
-Metrics that tinycnn has not are left out: they only report. What Keras has no word for (a schedule, rules of
-weight decay, smoothing of sparse labels) is written as what comes nearest, the rate of the next step and no
-decay; `keras_config.own_words` keeps the whole.
+Metrics that tinycnn does not have are left out, since they only report. Settings that Keras does not have are
+written as the nearest ones: the rate of the next step for a schedule, and no decay for rules of weight decay.
+The smoothing of sparse labels is left out. `keras_config.own_words` keeps the original settings.
 """
 
 import warnings
 from typing import Any
 
-from tinycnn import schedules
+from tinycnn.optimizers import schedules
 
 LOSSES = {
     "CategoricalCrossentropy": "categorical_crossentropy",
@@ -20,13 +20,13 @@ LOSSES = {
     "SparseCategoricalCrossentropy": "sparse_categorical_crossentropy",
 }
 LOSS_NAMES = LOSSES | {"mse": "mean_squared_error"} | {name: name for name in LOSSES.values()}
-# tinycnn's names of Keras' metrics, without the "sparse" before those for class numbers
+# tinycnn's names of Keras' metrics, without the prefix "sparse"
 METRICS = {"acc": "acc", "accuracy": "accuracy", "categorical_accuracy": "accuracy"}
 METRICS |= {"top_k_categorical_accuracy": "top_k_categorical_accuracy"}
 OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSprop", "adadelta": "Adadelta", "adam": "Adam", "adamw": "AdamW"}
-# The schedules that Keras has; their arguments are the same.
+# The schedules that Keras has, with the same arguments.
 SCHEDULES = ("CosineDecay", "ExponentialDecay", "PiecewiseConstantDecay")
-# For each optimizer, the arguments that have the same name and meaning in both, next to those of all of them.
+# For each optimizer, the arguments with the same name and meaning in both libraries, besides the common ones.
 SHARED = {
     "sgd": ["momentum", "nesterov"],
     "rmsprop": ["rho", "momentum", "epsilon", "centered"],
@@ -34,7 +34,7 @@ SHARED = {
     "adam": ["beta_1", "beta_2", "epsilon", "amsgrad"],
     "adamw": ["beta_1", "beta_2", "epsilon", "amsgrad"],
 }
-# What Keras' optimizers and losses can do and tinycnn's cannot, with the values that mean "does not".
+# Arguments of Keras' optimizers and losses that tinycnn does not support, with the values that turn them off.
 UNSUPPORTED = {
     "clipnorm": (None,),
     "clipvalue": (None,),
@@ -53,18 +53,18 @@ def from_training(training: dict[str, Any]) -> dict[str, Any]:
     optimizer, loss = training["optimizer"], training["loss"]
     arguments = {key: value for key, value in optimizer["config"].items() if value is not None}
     arguments["learning_rate"] = from_rate(arguments["learning_rate"], training["iterations"])
-    # Keras' AdamW decays by default
+    # AdamW of Keras decays by default
     if isinstance(arguments.get("weight_decay", {}), dict) and optimizer["name"] == "adamw":
         arguments["weight_decay"] = 0.0
     elif isinstance(arguments.get("weight_decay"), dict):
         del arguments["weight_decay"]
     camel = next(name for name, snake in LOSSES.items() if snake == loss["name"])
     sparse = "Sparse" if "Sparse" in camel else ""
-    # Keras' sparse loss has no smoothing
+    # the sparse loss of Keras has no smoothing
     config = {k: v for k, v in loss["config"].items() if k != "label_smoothing" or "Sparse" not in camel}
     return {
         "loss": {"class_name": camel, "config": {"name": loss["name"], **config}},
-        # by class: given a name alone, Keras 2 takes the labels for one-hot ones, whatever the loss
+        # by class: for a bare name, Keras 2 expects one-hot labels, whatever the loss
         "metrics": [
             {"class_name": f"{sparse}{_metric_class(name)}", "config": {"name": name, "dtype": "float32"}}
             for name in training["metrics"]
@@ -76,7 +76,7 @@ def from_training(training: dict[str, Any]) -> dict[str, Any]:
 
 
 def from_rate(rate: Any, iterations: int) -> Any:
-    """Return Keras' words for a learning rate."""
+    """Return Keras' form of a learning rate: a number or a schedule."""
     if not isinstance(rate, dict):
         return rate
     name, config = rate["class_name"], rate["config"]
@@ -87,13 +87,13 @@ def from_rate(rate: Any, iterations: int) -> Any:
 
 
 def to_training(training_config: dict[str, Any], own: dict[str, Any] | None = None) -> dict[str, Any] | None:
-    """Return the `Snapshot.training` of Keras' training_config; None, and a warning, when it has no equal.
+    """Return the `Snapshot.training` of Keras' training_config; warn and return None if there is none.
 
     Parameters
     ----------
     training_config : dict
     own : dict, optional
-        The "optimizer" and the "loss" as tinycnn noted them, where it did.
+        The "optimizer" and the "loss" of `keras_config.own_words`, in a file written by tinycnn.
     """
     own = own or {}
     try:
@@ -105,7 +105,7 @@ def to_training(training_config: dict[str, Any], own: dict[str, Any] | None = No
             "iterations": 0,
         }
     except ValueError as error:
-        warnings.warn(f"the model is not compiled, since tinycnn has not what was: {error}", stacklevel=2)
+        warnings.warn(f"the model is not compiled, since tinycnn does not support {error}", stacklevel=2)
         return None
 
 
@@ -140,7 +140,7 @@ def _to_loss(keras: Any) -> dict[str, Any]:
 
 
 def _to_metrics(keras: Any) -> list[str]:
-    """Return the names that tinycnn knows; Keras nests them by output and writes objects as dictionaries."""
+    """Return the known names. Keras nests metrics by output and writes objects as dictionaries."""
     entries = keras if isinstance(keras, list) else []
     flat = [item for entry in entries for item in (entry if isinstance(entry, list) else [entry])]
     names = [item["config"].get("name") if _is_object(item) else item for item in flat]
@@ -157,7 +157,7 @@ def _is_object(keras: Any) -> bool:
 
 
 def _parts(what: str, keras: Any) -> tuple[str, dict[str, Any]]:
-    """Return the class and the arguments of what Keras writes as a name or as an object."""
+    """Return class and arguments of an entry that Keras writes as a name or as an object."""
     if isinstance(keras, str):
         return keras, {}
     if not _is_object(keras) or not isinstance(keras.get("class_name"), str):

@@ -1,13 +1,13 @@
-"""Models as NumPy archives: no dependency but NumPy, no pickle.
+"""NumPy archives (.npz) of models, without pickle and without dependencies.
 
 ::
 
     model.npz = model.json (structure, training, names in order)
               + weights/0, weights/1, ... + slots/momentum/0, slots/momentum/1, ...
-              + in a checkpoint: run.json, run/0, run/1, ... (of which this module knows nothing else)
+              + in a checkpoint: run.json, run/0, run/1, ... (their meaning is in training/checkpoint.py)
 
-The archive is a plain zip file; `numpy.load` opens it anywhere. Here it is read member by member, so that
-an array's header can be compared with what is stored before anything is allocated for it.
+The archive is a plain zip file, which `numpy.load` opens. Here it is read member by member, so that the
+header of an array can be compared with the stored size before memory is allocated.
 """
 
 import io
@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.files import atomic_path
 from tinycnn.saving.snapshot import Snapshot
 from tinycnn.saving.text import from_json, to_json
+from tinycnn.support.files import atomic_path
 
 FORMAT = "tinycnn-1"
 HEADERS = {
@@ -31,11 +31,11 @@ HEADERS = {
 }
 
 
-Extra = tuple[dict[str, Any], list[np.ndarray]]  # JSON-able, and arrays
+Extra = tuple[dict[str, Any], list[np.ndarray]]  # JSON-serialisable data, and arrays
 
 
 def write(path: str | os.PathLike[str], snapshot: Snapshot, extra: Extra | None = None) -> None:
-    """Write a snapshot, and what else a checkpoint holds."""
+    """Write a snapshot, and the `extra` content of a checkpoint."""
     header = {
         "format": FORMAT,
         "config": snapshot.config,
@@ -62,15 +62,15 @@ def read(path: str | os.PathLike[str]) -> Snapshot:
     Raises
     ------
     ValueError, and others
-        When the file is not such an archive, is damaged, or holds compressed, overlapping or pickled
-        members. `tinycnn.saving.reading` makes one kind of them all.
+        When the file is not such an archive, is damaged, or has compressed, overlapping or pickled members.
+        `tinycnn.saving.reading` turns them all into ValueError.
     """
     with _open(path) as archive:
         return _read(archive)
 
 
 def read_extra(path: str | os.PathLike[str]) -> Extra:
-    """Read what else a checkpoint holds; raises as `read` does, also when it is none."""
+    """Read the extra content of a checkpoint; raise as `read` does, also for a file that has none."""
     with _open(path) as archive:
         run = from_json("run.json", _text("run.json", _array(archive, "run.json")))
         return run, [_array(archive, f"run/{i}") for i in range(run.pop("arrays"))]
@@ -78,12 +78,12 @@ def read_extra(path: str | os.PathLike[str]) -> Extra:
 
 @contextmanager
 def _open(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
-    """Yield the archive, when its members can be what `write` writes."""
+    """Yield the archive, after checking that `write` can have written its members."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if any(info.compress_type != zipfile.ZIP_STORED for info in members):
             raise ValueError("expected members without compression, received compressed ones")
-        # `write` stores every member once, so together they cannot be larger than the file
+        # `write` stores each member once, so together they cannot be larger than the file
         stored, size = sum(info.file_size for info in members), os.path.getsize(path)
         if stored > size:
             raise ValueError(f"expected members of at most {size} bytes together, received {stored}")
@@ -107,7 +107,7 @@ def _read(archive: zipfile.ZipFile) -> Snapshot:
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """Return an array of the archive; none is allocated that is not there in full."""
+    """Return an array of the archive. No memory is allocated for data that is not stored."""
     if f"{name}.npy" not in archive.namelist():
         raise ValueError(f"expected an array {name!r}, received none")
     stream = io.BytesIO(archive.read(f"{name}.npy"))

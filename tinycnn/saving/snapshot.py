@@ -1,10 +1,10 @@
-"""All that a file holds of a model, as plain data.
+"""Snapshot of a model: the content of a file, as plain data.
 
 ::
 
     model -> Snapshot -> hdf5.write, npz.write          hdf5.read, npz.read -> Snapshot -> model
 
-The formats know this and nothing of networks, so that each can be read alone.
+The formats know snapshots and no networks, so each format can be read alone.
 """
 
 from dataclasses import dataclass, field
@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import checks, losses, optimizers
+from tinycnn import losses, optimizers
 from tinycnn.layers import LAYERS
+from tinycnn.support import checks
 
 
 @dataclass
 class Snapshot:
-    """A model's structure, weights and state of training.
+    """Structure, weights and training state of a model.
 
     Attributes
     ----------
@@ -31,8 +32,8 @@ class Snapshot:
         "optimizer" and "loss" (dictionaries with "name" and "config"), "metrics" (names) and "iterations".
         None for a model that is not compiled.
     slots : dict of str to list of ndarray
-        The moments of the optimizer, each with one array for each trainable parameter. A moment that is
-        missing has not begun: it is 0.
+        The moments of the optimizer, each with one array for each trainable parameter. A missing moment is
+        0, as before the first step.
     progress : dict of str to int
         "epochs_trained" and "steps_trained".
     """
@@ -44,7 +45,7 @@ class Snapshot:
     progress: dict[str, int] = field(default_factory=lambda: {"epochs_trained": 0, "steps_trained": 0})
 
     def trainable_weights(self) -> list[tuple[str, np.ndarray]]:
-        """Return the weights that have moments: trainable layers' ones, without the moving averages."""
+        """Return the weights that have moments: those of trainable layers, without moving averages."""
         trainable = {layer["config"]["name"] for layer in self.config["layers"] if layer["trainable"]}
         weights = []
         for name, array in self.weights:
@@ -55,7 +56,7 @@ class Snapshot:
 
 
 def check(snapshot: Snapshot) -> Snapshot:
-    """Return the snapshot, when a model can be made of it as far as can be said without making one.
+    """Return the snapshot, after checking it as far as is possible without making a model.
 
     Raises
     ------
@@ -82,7 +83,7 @@ def check(snapshot: Snapshot) -> Snapshot:
 
 
 def slot_names(optimizer: dict[str, Any]) -> list[str]:
-    """Return the moments that a `Snapshot.training["optimizer"]` keeps, in Keras' order."""
+    """Return the names of the moments of a `Snapshot.training["optimizer"]`, in Keras' order."""
     return optimizers.get(optimizer["name"], **optimizer["config"]).slot_names()
 
 

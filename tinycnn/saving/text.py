@@ -1,4 +1,4 @@
-"""The part of a file that is text: JSON, of a size that nobody needs to fear.
+"""JSON in model files, of limited length.
 
 ::
 
@@ -8,16 +8,16 @@
 import json
 from typing import Any
 
-LARGEST = 2**22  # characters; the documented network has 5,000
+LARGEST = 2**22  # characters; mnist_cnn has 5,000
 
 
 def to_json(value: dict[str, Any]) -> str:
-    """Return the JSON of a dictionary.
+    """Return a dictionary as JSON.
 
     Raises
     ------
     ValueError
-        When it is longer than is ever read.
+        When the text is longer than `LARGEST`.
     """
     text = json.dumps(value)
     check_length("description of the model", len(text))
@@ -25,12 +25,12 @@ def to_json(value: dict[str, Any]) -> str:
 
 
 def from_json(name: str, text: str) -> dict[str, Any]:
-    """Return the dictionary in a JSON text.
+    """Return the dictionary in a JSON text; errors call the text `name`.
 
     Raises
     ------
     ValueError
-        When it is too long, nested too deeply, no JSON, or JSON of something else.
+        When the text is too long, nested too deeply, not JSON, or not a JSON object.
     """
     check_length(name, len(text))
     try:
@@ -45,6 +45,6 @@ def from_json(name: str, text: str) -> dict[str, Any]:
 
 
 def check_length(name: str, length: int) -> None:
-    """Raise when a text is longer than is ever read."""
+    """Raise ValueError when a text is longer than `LARGEST`."""
     if length > LARGEST:
         raise ValueError(f"{name}: expected at most {LARGEST} characters, received {length}")

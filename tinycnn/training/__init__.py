@@ -1,4 +1,4 @@
-"""What happens around a training step: batches, epochs, callbacks, progress, history, checkpoints.
+"""Training: batches, epochs, callbacks, progress, history and checkpoints.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The moving average of the weights, which is better than the weights of any one step.
+"""Moving average of the weights, usually more accurate than the weights of the last step.
 
 ::
 
@@ -11,28 +11,31 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import checks, config, kernels
+from tinycnn.support import checks, constructor
 from tinycnn.training.callbacks import Callback
 
 
 class WeightAverage(Callback):
-    """An exponential moving average of the weights.
+    """Exponential moving average of the weights.
 
-    After each epoch the model is evaluated, reported and saved with the averages, and they are what is left
-    in it at the end, unless an `EarlyStopping` then restores those of the best epoch.
+    After each epoch the model is evaluated, reported and saved with the averages. At the end of the run the
+    averages are left in the model, unless an `EarlyStopping` then restores those of the best epoch.
 
     Parameters
     ----------
     momentum : float
-        d, in [0, 1): the average is over some 1 / (1 - d) steps. Step t takes min(d, (1 + t) / (10 + t)), so
-        that the first weights, which are random, are soon forgotten.
+        d, in [0, 1): the average covers about 1 / (1 - d) steps. Step t uses min(d, (1 + t) / (10 + t)), so
+        that the initial weights, which are random, soon have no influence.
 
     Attributes
     ----------
     averages : list of ndarray
-        Of `model.parameters`, and of each array of the layers' state.
+        Averages of `model.parameters` and of each array in the layers' state.
     updates : int
+        Number of steps averaged so far.
     """
+
+    priority = 0  # the averages are in the model before other callbacks keep or restore its weights
 
     def __init__(self, momentum: float = 0.999) -> None:
         self.momentum = checks.real("momentum", momentum, 0, 1, below=True)
@@ -44,15 +47,17 @@ class WeightAverage(Callback):
         return [self.model.parameters, *(a for layer in self.model.layers for a in layer.state.values())]
 
     def on_train_begin(self) -> None:
-        """Begin at the weights as they are."""
+        """Start from the current weights."""
         self.averages, self.updates = [array.copy() for array in self._weights()], 0
         self._exchanged = False
 
     def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        """Take in the weights after a step."""
+        """Update the averages with the weights after a step."""
+        from tinycnn.kernels import moving_average
+
         share = 1 - min(self.momentum, (1 + self.updates) / (10 + self.updates))
         for average, array in zip(self.averages, self._weights(), strict=True):
-            kernels.module("average").update(average.reshape(-1), array.reshape(-1), share)
+            moving_average.update(average.reshape(-1), array.reshape(-1), share)
         self.updates += 1
 
     def on_evaluate_begin(self) -> None:
@@ -66,7 +71,10 @@ class WeightAverage(Callback):
         self.on_evaluate_begin()
 
     def on_train_end(self) -> None:
-        """Leave the averages in the model, where they are already when an evaluation ended with an error."""
+        """Leave the averages in the model.
+
+        They are there already when an evaluation ended with an error.
+        """
         if self._exchanged:
             return
         for average, array in zip(self.averages, self._weights(), strict=True):
@@ -74,7 +82,7 @@ class WeightAverage(Callback):
 
     def get_config(self) -> dict[str, Any]:
         """See `Callback.get_config`."""
-        return config.arguments(self)
+        return constructor.arguments(self)
 
     def get_state(self) -> dict[str, Any]:
         """See `Callback.get_state`."""

@@ -1,4 +1,4 @@
-"""Which images make up a batch, and which are kept for validation.
+"""Batches of images, and the split into training and validation images.
 
 ::
 
@@ -10,38 +10,39 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinycnn.randomness import generator
+from tinycnn.support.randomness import generator
 
 
 def batches(x: np.ndarray, y: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield batches of images and labels as they come; the last may be smaller."""
+    """Yield batches of images and labels, in their order; the last batch may be smaller."""
     for start in range(0, len(x), batch_size):
         rows = slice(start, start + batch_size)
         yield x[rows], y[rows]
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
-    """Return the permutation of one epoch: another for each, and always the same for the same."""
+    """Return the permutation of `count` images for one epoch; it depends on the arguments alone."""
     return generator(seed, "shuffle", epoch).permutation(count)
 
 
 def split(y: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Divide rows into training and validation, drawn at random and in proportion to the classes.
+    """Split rows into training and validation rows, at random and in proportion to the classes.
 
-    Keras takes the last rows as they are, which is wrong for data sorted by class (keras#597).
+    Keras takes the last rows unshuffled, which is wrong for data sorted by class (keras#597).
 
     Parameters
     ----------
-    y : ndarray of shape (N,) or (N, 1), class numbers; (N, classes), one-hot; or anything else
-        Anything else, such as the targets of a regression, is split without regard to y.
+    y : ndarray of shape (N,), (N, 1) or (N, classes)
+        Class numbers or one-hot rows. Other labels, such as the targets of a regression, are split at random
+        alone.
     fraction : float
-        Of all rows, for validation, in (0, 1).
+        The share of the rows for validation, in (0, 1).
     seed : int
 
     Returns
     -------
     training, validation : ndarray of int64
-        Row numbers, ascending; both have at least one.
+        Row numbers, ascending; at least one in each.
 
     Raises
     ------
@@ -57,7 +58,7 @@ def split(y: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.nda
     groups = [rng.permutation(rows) for rows in _rows_by_class(y)]
     share = np.array([len(rows) * wanted / len(y) for rows in groups])
     counts = np.floor(share).astype(np.int64)
-    # the rows still missing come from the classes that rounding treated worst
+    # the missing rows come from the classes that lost most by rounding down
     worst = np.argsort(counts - share, kind="stable")[: wanted - int(counts.sum())]
     counts[worst] += 1
     validation = np.sort(np.concatenate([rows[:k] for rows, k in zip(groups, counts, strict=True)]))
@@ -65,7 +66,7 @@ def split(y: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.nda
 
 
 def _rows_by_class(y: np.ndarray) -> list[np.ndarray]:
-    """Return the row numbers of each class, or all in one group when y does not name classes."""
+    """Return the row numbers of each class, or all rows in one group when y does not hold classes."""
     one_hot = y.ndim == 2 and y.shape[1] > 1 and bool((np.sort(y, axis=1)[:, -2:] == (0, 1)).all())
     if one_hot:
         labels = y.argmax(axis=1)

@@ -1,12 +1,13 @@
-"""What a user hangs into training.
+"""Callbacks: hooks that run during training.
 
 ::
 
     fit -> on_train_begin, on_epoch_begin, on_batch_end, on_evaluate_begin, on_epoch_end, on_evaluate_end,
            on_train_end -> Callback
 
-A callback may read and change `self.model`; `self.model.stop_training = True` ends the training after the
-batch in hand. Those that watch a figure are in `monitors`, the moving average of the weights in `averaging`.
+A callback may read and change `self.model`. Setting `self.model.stop_training = True` ends the run after the
+current batch. Callbacks that watch a metric are in `monitors`, the moving average of the weights is in
+`averaging`.
 """
 
 from __future__ import annotations
@@ -19,71 +20,74 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from tinycnn import checks, files
-from tinycnn.schedules import Schedule
+from tinycnn.optimizers.schedules import Schedule
+from tinycnn.support import checks, files
 
 
 class Callback:
-    """The events of a training run; the default does nothing.
+    """Base class of callbacks: one method for each event of a run. The default methods do nothing.
 
     Attributes
     ----------
     model : Sequential
         Set before the first event.
     params : dict
-        "epochs" (to the last one of this run), "samples" and "batch_size".
+        "epochs" (the number of the last epoch of this run), "samples" and "batch_size".
     interrupted : bool
-        True ends the training after the batch in hand, as `model.stop_training` does; but a run with a
-        checkpoint is not over, and the same call goes on with it.
+        True stops after the current batch, as `model.stop_training` does. But a run with a checkpoint counts
+        as unfinished: the same call of `fit` resumes it.
     changes_rate : bool
-        Whether it sets the learning rate.
+        Whether the callback sets the learning rate.
+    priority : int
+        Callbacks of a lower priority are called first; among equals, in the order they were given.
     """
 
     model: Any = None
     interrupted = False
     changes_rate = False
+    priority = 1
     params: dict[str, int] = {}  # noqa: RUF012  (replaced on the instance, never changed)
 
     def on_train_begin(self) -> None:
-        """Before the first epoch."""
+        """Run before the first epoch."""
 
     def on_epoch_begin(self, epoch: int) -> None:
-        """Before an epoch, counted from 0."""
+        """Run before an epoch, counted from 0."""
 
     def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        """After a batch; `logs` are means over the epoch so far, and "samples", how many these are."""
+        """Run after a batch; `logs` holds means over the epoch so far, and "samples", their image count."""
 
     def on_evaluate_begin(self) -> None:
-        """After the last batch of an epoch, before the model is evaluated, reported and perhaps kept."""
+        """Run after the last batch of an epoch, before the model is evaluated, reported and perhaps saved."""
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """After an epoch and its validation. Not called for one that was stopped half-way."""
+        """Run after an epoch and its validation, but not after an epoch that was stopped halfway."""
 
     def on_evaluate_end(self) -> None:
-        """After every callback had its `on_epoch_end`."""
+        """Run after the `on_epoch_end` of every callback."""
 
     def on_train_end(self) -> None:
-        """After the last epoch, also when training ended with an error."""
+        """Run after the last epoch, also when training ended with an error."""
 
     def get_config(self) -> dict[str, Any]:
-        """Return the settings, JSON-able, with which alone a run may go on from a checkpoint."""
+        """Return the settings, JSON-serialisable. A checkpoint is resumed only with equal settings."""
         return {}
 
     def get_state(self) -> dict[str, Any]:
-        """Return what a checkpoint must hold for this callback to go on: arrays, and JSON-able values."""
+        """Return the state to save in a checkpoint: arrays and JSON-serialisable values."""
         return {}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `get_state` returned in a run that was stopped; called after `on_train_begin`."""
+        """Restore what `get_state` returned, in a resumed run; called after `on_train_begin`."""
 
 
 class LambdaCallback(Callback):
-    """Functions for events, given by the name of the event: LambdaCallback(on_epoch_end=print).
+    """Callback made of functions: LambdaCallback(on_epoch_end=print).
 
     Parameters
     ----------
     on_train_begin, on_epoch_begin, on_batch_end, on_epoch_end, on_train_end : callable, optional
-        With the arguments of the method of `Callback` of that name.
+        Called with the arguments of the method of that name in `Callback`.
     """
 
     def __init__(
@@ -107,22 +111,22 @@ class LambdaCallback(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """Ends the training when the loss is NaN or infinite."""
+    """Callback that ends the run when the loss is NaN or infinite."""
 
     def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        """Look at the mean so far, which stays NaN once it is."""
+        """Check the mean loss so far, which stays NaN once it is NaN."""
         if not math.isfinite(logs["loss"]):
             self.model.stop_training = True
 
 
 class LearningRateScheduler(Callback):
-    """Sets the learning rate before each epoch.
+    """Callback that sets the learning rate before each epoch.
 
     Parameters
     ----------
     schedule : callable
-        (epoch, rate) -> rate, the epoch counted from 0. For a rate that changes at every step, give a
-        `tinycnn.schedules.Schedule` to the optimizer.
+        (epoch, rate) -> rate, with the epoch counted from 0. For a rate that changes at every step, pass a
+        `tinycnn.optimizers.schedules.Schedule` to the optimizer instead.
     """
 
     changes_rate = True
@@ -131,44 +135,44 @@ class LearningRateScheduler(Callback):
         self.schedule = schedule
 
     def on_train_begin(self) -> None:
-        """Refuse an optimizer with a schedule now, not after an epoch."""
+        """Raise ValueError for an optimizer with a schedule, before the first epoch."""
         refuse_schedule(self.model.optimizer)
 
     def on_epoch_begin(self, epoch: int) -> None:
-        """Ask for the rate, and set it."""
+        """Set the rate of this epoch."""
         set_rate(self.model.optimizer, self.schedule(epoch, self.model.optimizer.rate))
 
 
 def set_rate(optimizer: Any, rate: float) -> None:
-    """Set a learning rate.
+    """Set the learning rate of an optimizer.
 
     Raises
     ------
     ValueError
-        For what is no rate.
+        When `rate` is not a finite number of at least 0.
     """
     optimizer.learning_rate = checks.real("learning_rate", rate, 0)
 
 
 def refuse_schedule(optimizer: Any) -> None:
-    """Raise when the learning rate is that of a schedule, which callbacks cannot change."""
+    """Raise ValueError when the learning rate is a schedule, which callbacks cannot change."""
     if isinstance(optimizer.learning_rate, Schedule):
         schedule = optimizer.learning_rate
         raise ValueError(
-            f"learning_rate: expected a number, to be changed by callbacks, received {schedule!r}"
+            f"learning_rate: expected a number, since a callback changes it, received {schedule!r}"
         )
 
 
 class CSVLogger(Callback):
-    """Writes a line for each epoch as it ends, the epoch counted from 1, under a heading.
+    """Callback that writes one CSV line after each epoch, counted from 1, below a header line.
 
-    A run that goes on from a checkpoint goes on in its file.
+    A resumed run continues its file.
 
     Parameters
     ----------
     filename : path
     append : bool
-        Whether a file that exists is kept and added to.
+        Whether lines are added to an existing file, which is otherwise replaced.
     """
 
     def __init__(self, filename: str | os.PathLike[str], append: bool = False) -> None:
@@ -177,12 +181,12 @@ class CSVLogger(Callback):
         self._lines = 0
 
     def on_train_begin(self) -> None:
-        """Begin anew, with a file that can be written."""
+        """Check that the file can be written."""
         files.writable(self.filename)
         self._lines = 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """Write the line, and the heading before the first."""
+        """Write a line, and the header before the first one."""
         begins = self._lines == 0
         add = self.append or not begins
         heading = begins and not (add and os.path.exists(self.filename) and os.path.getsize(self.filename))
@@ -194,12 +198,12 @@ class CSVLogger(Callback):
         self._lines += 1
 
     def get_state(self) -> dict[str, Any]:
-        """Return how far the file was."""
+        """Return how much of the file was written: lines and bytes."""
         size = os.path.getsize(self.filename) if os.path.exists(self.filename) else 0
         return {"lines": self._lines, "bytes": size if self._lines or self.append else 0}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go on in the file, without the lines of epochs that will be trained again."""
+        """Continue the file, after removing the lines of epochs that will be trained again."""
         if not os.path.exists(self.filename):
             return
         self._lines = state["lines"]
@@ -209,10 +213,10 @@ class CSVLogger(Callback):
 
 
 class StopOnInterrupt(Callback):
-    """Ctrl-C ends the training after the batch in hand, so that the parameters are those of a whole step.
+    """Callback that stops the run after the current batch when Ctrl-C is pressed.
 
-    A second Ctrl-C raises KeyboardInterrupt at once. Signals reach the main thread only: in another
-    thread this callback does nothing.
+    So the parameters are those after a complete step. A second Ctrl-C raises KeyboardInterrupt at once.
+    Signals reach the main thread only: in another thread this callback does nothing.
 
     Attributes
     ----------
@@ -225,13 +229,13 @@ class StopOnInterrupt(Callback):
         self._previous: Any = None
 
     def on_train_begin(self) -> None:
-        """Take over SIGINT."""
+        """Install the handler of SIGINT."""
         self.interrupted = False
         if threading.current_thread() is threading.main_thread():
             self._previous = signal.signal(signal.SIGINT, self._stop)
 
     def on_train_end(self) -> None:
-        """Give SIGINT back."""
+        """Restore the previous handler of SIGINT."""
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
             self._previous = None

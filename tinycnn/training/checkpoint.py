@@ -1,14 +1,14 @@
-"""Training that can be stopped at any moment and goes on where it was, to the bit.
+"""Checkpoints: a run can be stopped at any moment and resumed, to the bit.
 
 ::
 
     fit(checkpoint="run/") -> each minute and epoch: model, position, history, callbacks -> run/checkpoint.npz
-    the same fit again     -> run/checkpoint.npz -> model, position, history, callbacks -> goes on
+    the same fit again     -> run/checkpoint.npz -> model, position, history, callbacks -> resumed run
 
-A checkpoint is a model's file with more in it, so `tinycnn.load_model("run/checkpoint.npz")` opens it too:
-with the weights that are being trained, also where a `WeightAverage` would leave others at the end. The one
-before is kept beside it, for a file that a failing disk has damaged. All random numbers follow from
-the seed, the step and the epoch, so there is no state of theirs to be kept.
+A checkpoint is a model file with additions, so `tinycnn.load_model("run/checkpoint.npz")` opens it. The model
+then has the weights that are being trained, even if a `WeightAverage` would leave averages at the end. The
+previous checkpoint is kept beside the new one, in case a failing disk damages a file. All random numbers
+follow from the seed, the step and the epoch, so no state of a random generator is saved.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import saving, schedules, snapshots
-from tinycnn.notices import notice
-from tinycnn.saving import npz
+from tinycnn import saving
+from tinycnn.optimizers import schedules
+from tinycnn.saving import conversion, npz
+from tinycnn.saving.model import Model, compiled
+from tinycnn.saving.snapshot import check
+from tinycnn.support.notices import notice
 from tinycnn.training.callbacks import Callback
 from tinycnn.training.history import History
 
@@ -36,16 +39,18 @@ SECONDS_BETWEEN = 60.0
 
 @dataclass
 class Position:
-    """How far a run is.
+    """Position of a run.
 
     Attributes
     ----------
     first_epoch : int
-        Of the run.
+        The number of the first epoch of the run.
     batches : int
-        Of the epoch in hand that are done.
-    sums, samples
-        The means of that epoch so far.
+        Finished batches of the current epoch.
+    sums : dict of str to float
+        The loss and the metrics of these batches, each added up over their images.
+    samples : int
+        The number of these images.
     ended : bool
         Whether a callback ended the run.
     """
@@ -57,15 +62,30 @@ class Position:
     ended: bool = False
 
 
+class NoCheckpoint:
+    """Keeps nothing: what `fit` uses without a `checkpoint`."""
+
+    def due(self) -> bool:
+        """See `Checkpoint.due`."""
+        return False
+
+    def save(self, model: Model, position: Position, callbacks: Sequence[Callback]) -> None:
+        """See `Checkpoint.save`."""
+
+    def begin(self, model: Model, callbacks: Sequence[Callback]) -> Position:
+        """See `Checkpoint.begin`."""
+        return Position(model.epochs_trained)
+
+
 class Checkpoint:
-    """The folder of one run.
+    """The folder that holds the checkpoints of one run.
 
     Parameters
     ----------
     folder : path
-        Made if it is not there.
+        Created if it does not exist.
     settings : dict
-        JSON-able: what must be the same for the run to go on.
+        JSON-serialisable. A run is resumed only with equal settings.
     """
 
     def __init__(self, folder: str | os.PathLike[str], settings: dict[str, Any]) -> None:
@@ -75,11 +95,11 @@ class Checkpoint:
         self._saved_at = time.monotonic()
 
     def due(self) -> bool:
-        """Return whether the last one is long ago."""
+        """Return whether the last checkpoint is a minute old."""
         return time.monotonic() - self._saved_at >= SECONDS_BETWEEN
 
-    def save(self, model: Any, position: Position, callbacks: Sequence[Callback]) -> None:
-        """Write where a run is; a reader finds the old checkpoint or the new one."""
+    def save(self, model: Model, position: Position, callbacks: Sequence[Callback]) -> None:
+        """Write a checkpoint, atomically: a reader finds the old one or the new one."""
         arrays: list[np.ndarray] = []
         states = [_packed(callback.get_state(), arrays) for callback in callbacks]
         run = {
@@ -88,27 +108,29 @@ class Checkpoint:
             "history": {"epoch": model.history.epoch, "history": model.history.history},
             "callbacks": list(zip(_described(callbacks), states, strict=True)),
         }
-        # The new one is whole before the old one makes room: a full disk or a kill leaves at least one.
-        npz.write(self.folder / NEW, snapshots.take(model), (run, arrays))
+        # The new file is complete before the old one is renamed: a full disk or a kill leaves at least one.
+        npz.write(self.folder / NEW, conversion.take(model), (run, arrays))
         if (self.folder / NAME).exists():
             os.replace(self.folder / NAME, self.folder / PREVIOUS)
         os.replace(self.folder / NEW, self.folder / NAME)
         self._saved_at = time.monotonic()
 
-    def restore(self, model: Any, callbacks: Sequence[Callback]) -> Position | None:
-        """Bring a run to where it was; return that, or None when it has not begun.
+    def begin(self, model: Model, callbacks: Sequence[Callback]) -> Position:
+        """Restore the model and the callbacks of a run, and return its position; save a run that is new.
 
         Raises
         ------
         ValueError
-            When the folder is of another run, or neither of its checkpoints can be read.
+            When the folder belongs to another run, or none of its checkpoints can be read.
         """
-        # what a process left that was killed while it wrote
+        # files left by a process that was killed while it wrote
         for left in (self.folder / NEW, *self.folder.glob(f".{NEW}.*.tmp")):
             left.unlink(missing_ok=True)
         found = self._read()
         if found is None:
-            return None
+            start = Position(model.epochs_trained)
+            self.save(model, start, callbacks)
+            return start
         snapshot, (run, arrays) = found
         rate = snapshot.training["optimizer"]["config"]["learning_rate"]  # a callback may have changed it
         settings = self.settings["optimizer"]["config"]
@@ -117,8 +139,9 @@ class Checkpoint:
         _compare(f"{self.folder}", run["settings"], self.settings)
         described = [one for one, _ in run["callbacks"]]
         _compare(f"{self.folder}: callbacks", described, _described(callbacks))
-        snapshots.load(model, snapshot)
-        model.optimizer.learning_rate = schedules.get("learning_rate", rate)
+        conversion.load(model, snapshot)
+        optimizer, _ = compiled(model)
+        optimizer.learning_rate = schedules.get("learning_rate", rate)
         for callback, (_, state) in zip(callbacks, run["callbacks"], strict=True):
             if state:
                 callback.set_state(_unpacked(state, arrays))
@@ -126,11 +149,11 @@ class Checkpoint:
         model.history.epoch, model.history.history = run["history"]["epoch"], run["history"]["history"]
         position = Position(**run["position"])
         where = "ended" if position.ended else f"{model.epochs_trained} epochs, {position.batches} batches"
-        notice(f"{self.folder}: going on from its checkpoint ({where})")
+        notice(f"{self.folder}: resuming from its checkpoint ({where})")
         return position
 
     def _read(self) -> tuple[Any, npz.Extra] | None:
-        """Return the newest checkpoint that can be read; a file may hold anything, and raise any error."""
+        """Return the newest readable checkpoint. A damaged file may raise any error."""
         errors: list[Exception] = []
         for name in (NAME, PREVIOUS):
             path = self.folder / name
@@ -143,8 +166,8 @@ class Checkpoint:
                 errors.append(error)
                 continue
             if errors:
-                notice(f"{self.folder / NAME}: {errors[0]}; going on from the one before")
-                (self.folder / NAME).unlink()  # or it would take the place of the good one at the next save
+                notice(f"{self.folder / NAME}: {errors[0]}; resuming from the previous one")
+                (self.folder / NAME).unlink()  # otherwise the next save would replace the good one with it
             return found
         if errors:
             raise ValueError(f"{self.folder}: expected a checkpoint, received: {errors[0]}") from errors[0]
@@ -152,22 +175,65 @@ class Checkpoint:
 
 
 def _check(snapshot: saving.Snapshot, extra: npz.Extra) -> None:
-    """Raise when a file is no checkpoint."""
+    """Raise an error when a file is not a checkpoint."""
     run, arrays = extra
     Position(**run["position"])
-    _ = (
-        run["settings"]["optimizer"]["config"]["learning_rate"],
-        run["history"]["epoch"],
-        run["history"]["history"],
-    )
+    for name in ("settings", "position", "history", "callbacks"):
+        if name not in run:
+            raise ValueError(f"expected {name} in a checkpoint, received none")
+    if not {"epoch", "history"} <= set(run["history"]):
+        raise ValueError(f"expected a history in a checkpoint, received {run['history']!r}")
+    if "learning_rate" not in run["settings"]["optimizer"]["config"]:
+        raise ValueError("expected a learning_rate in a checkpoint, received none")
     for _, state in run["callbacks"]:
         _unpacked(state, arrays)
     if snapshot.training is None:
         raise ValueError("expected a compiled model, received one that is not")
 
 
+def run_settings(
+    model: Model, how: dict[str, Any], augment: Any, data: Iterable[np.ndarray]
+) -> dict[str, Any]:
+    """Return all that the result of a run depends on, for a compiled model; JSON-able.
+
+    Parameters
+    ----------
+    model : Model
+    how : dict
+        Batch size, validation split and shuffling.
+    augment : callable or None
+    data : iterable of ndarray
+        Images and labels; their digest stands for them.
+
+    Raises
+    ------
+    ValueError
+        For a model that could not be read again.
+    """
+    optimizer, loss = compiled(model)
+    check(conversion.take(model))
+    return {
+        "model": model.get_config(),
+        "optimizer": {"name": optimizer.name, "config": optimizer.get_config()},
+        "loss": {"name": loss.name, "config": loss.get_config()},
+        "metrics": list(model.metrics),
+        **how,
+        "augment": _describe_augmentation(augment),
+        "SHA-256 of the data": digest(data),
+    }
+
+
+def _describe_augmentation(augment: Any) -> dict[str, Any] | None:
+    """Describe an augmentation so that two processes can compare it."""
+    if augment is None:
+        return None
+    named = augment if hasattr(augment, "__qualname__") else type(augment)
+    settings = augment.get_config() if hasattr(augment, "get_config") else {}
+    return {"name": f"{named.__module__}.{named.__qualname__}", "config": settings}
+
+
 def digest(arrays: Iterable[np.ndarray]) -> str:
-    """Return the SHA-256 of arrays, their shapes and dtypes, as far as a run must have the same again."""
+    """Return the SHA-256 of arrays with their shapes and dtypes, by which a run recognises its data."""
     total = hashlib.sha256()
     for array in arrays:
         total.update(repr((array.shape, array.dtype.str)).encode())
@@ -176,13 +242,13 @@ def digest(arrays: Iterable[np.ndarray]) -> str:
 
 
 def _described(callbacks: Iterable[Callback]) -> Any:
-    """Return what must be the same again of callbacks, as JSON gives it back: their kinds and settings."""
+    """Return the classes and settings of callbacks, which must be equal in a resumed run."""
     named = [{"name": type(callback).__name__, "config": callback.get_config()} for callback in callbacks]
     return json.loads(json.dumps(named))
 
 
 def _packed(state: dict[str, Any], arrays: list[np.ndarray]) -> dict[str, Any]:
-    """Return a state in which each array has become its number in `arrays`, and put the array there."""
+    """Return a state with each array replaced by its index in `arrays`, to which the array is added."""
     packed = {}
     for name, value in state.items():
         if isinstance(value, np.ndarray):
@@ -201,7 +267,7 @@ def _unpacked(state: dict[str, Any], arrays: list[np.ndarray]) -> dict[str, Any]
 
 
 def _compare(what: str, saved: Any, now: Any) -> None:
-    """Raise unless two settings are the same; the message names where they are not."""
+    """Raise ValueError unless two settings are equal; the message names the first difference."""
     if isinstance(saved, dict) and isinstance(now, dict) and set(saved) == set(now):
         for name in now:
             _compare(f"{what}: {name}", saved[name], now[name])

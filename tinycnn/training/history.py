@@ -1,4 +1,4 @@
-"""What training reported, epoch by epoch.
+"""History of a run: its figures, epoch by epoch.
 
 ::
 
@@ -8,19 +8,19 @@
 import csv
 import os
 
-from tinycnn.files import atomic_path
+from tinycnn.support.files import atomic_path
 
 
 class History:
-    """The record of a training run.
+    """The figures of a run.
 
     Attributes
     ----------
     history : dict of str to list of float
-        "loss", the metrics, and with validation data "val_loss" and so on; one value for each epoch. Epochs
-        that were not finished are left out.
+        "loss", the metrics and, with validation data, "val_loss" and so on. Each list has one value for each
+        epoch; unfinished epochs are left out.
     epoch : list of int
-        The numbers of these epochs; the first is 0, and a model that was loaded goes on counting.
+        The numbers of these epochs, counted from 0. A model that was trained before continues counting.
     """
 
     def __init__(self) -> None:
@@ -28,13 +28,13 @@ class History:
         self.epoch: list[int] = []
 
     def record(self, epoch: int, logs: dict[str, float]) -> None:
-        """Add one epoch."""
+        """Add the figures of one epoch."""
         self.epoch.append(epoch)
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write one line for each epoch, counted from 1, with a heading."""
+        """Write a CSV file with a header and one line for each epoch, counted from 1."""
         with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["epoch", *self.history])

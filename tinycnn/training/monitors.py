@@ -1,4 +1,4 @@
-"""Callbacks that watch a figure: they stop, save or slow down when it no longer gets better.
+"""Callbacks that watch a metric: they stop, save or reduce the rate when it no longer improves.
 
 ::
 
@@ -14,48 +14,49 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import checks, config, files, saving
+from tinycnn import saving
+from tinycnn.support import checks, constructor, files
 from tinycnn.training.callbacks import Callback, refuse_schedule, set_rate
 
 MODES = ("auto", "max", "min")
 
 
 class Monitor(Callback):
-    """What those that watch a figure share.
+    """Base class of callbacks that watch a metric.
 
     Parameters
     ----------
     monitor : str
-        A name of the epoch's logs: "loss", a metric, or one of these after "val_".
+        A name of the epoch's logs: "loss" or a metric, with "val_" before it for validation.
     mode : "min", "max" or "auto"
-        Whether less or more is better. "auto" takes more for losses as worse, and for all else as better.
+        Whether smaller or larger is better. "auto" is "min" for the loss and "max" for everything else.
     min_delta : float
-        A change of no more than this is none.
+        A change of at most this much does not count as an improvement.
     """
 
     def __init__(self, monitor: str, mode: str, min_delta: float = 0.0) -> None:
         self.monitor = checks.text("monitor", monitor)
         self.mode = checks.choice("mode", mode, MODES)
         self.min_delta = checks.real("min_delta", min_delta, 0)
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
-        """Begin without a best figure."""
+    def reset(self) -> None:
+        """Start without a best value."""
         self.best: float | None = None
         self.best_epoch: int | None = None
         self.wait = 0
 
     def on_train_begin(self) -> None:
-        """See `forget`."""
-        self.forget()
+        """See `reset`."""
+        self.reset()
 
     def improved(self, epoch: int, logs: dict[str, float]) -> bool:
-        """Take in the figure of an epoch; return whether it is the best so far. NaN never is.
+        """Return whether the value of this epoch is the best so far, and remember it. NaN never is.
 
         Raises
         ------
         ValueError
-            When there is no such figure.
+            When the logs have no such name.
         """
         if self.monitor not in logs:
             validated = any(name.startswith("val_") for name in logs)
@@ -75,7 +76,7 @@ class Monitor(Callback):
 
     def get_config(self) -> dict[str, Any]:
         """See `Callback.get_config`."""
-        return config.arguments(self)
+        return constructor.arguments(self)
 
     def get_state(self) -> dict[str, Any]:
         """See `Callback.get_state`."""
@@ -87,23 +88,26 @@ class Monitor(Callback):
 
 
 class EarlyStopping(Monitor):
-    """Ends the training when a figure has not become better for some epochs.
+    """Callback that ends the run when a metric has not improved for some epochs.
 
-    The weights of the best epoch are put back at the end of every run, also of one that went through all its
-    epochs, or was interrupted. (Keras' does so only when it stopped the run itself, and not by default.)
+    It restores the weights of the best epoch at the end of every run, also of a run that finished all its
+    epochs or was interrupted. (In Keras this is off by default, and Keras 2 does it only if the callback
+    stopped the run.)
 
     Parameters
     ----------
     monitor, mode, min_delta
         See `Monitor`.
     patience : int
-        After how many epochs in a row that were not better; 0 is 1, as in Keras.
+        Number of epochs in a row without improvement after which to stop; 0 means 1, as in Keras.
     restore_best_weights : bool
 
     Attributes
     ----------
-    best, best_epoch
-        The best figure, and the number of its epoch, from 0. None before there is one.
+    best : float or None
+        The best value so far.
+    best_epoch : int or None
+        The number of its epoch, counted from 0.
     """
 
     def __init__(
@@ -119,20 +123,20 @@ class EarlyStopping(Monitor):
         self.patience = checks.whole("patience", patience, 0)
         self.restore_best_weights = checks.flag("restore_best_weights", restore_best_weights)
 
-    def forget(self) -> None:
-        """Begin without a best figure, and without its weights."""
-        super().forget()
+    def reset(self) -> None:
+        """Start without a best value, and without its weights."""
+        super().reset()
         self._best_weights: list[np.ndarray] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """Keep the weights, or wait, or stop."""
+        """Keep the weights of an improvement; stop when the patience is over."""
         if self.improved(epoch, logs) and self.restore_best_weights:
             self._best_weights = self.model.get_weights()
         if self.wait >= max(self.patience, 1):
             self.model.stop_training = True
 
     def on_train_end(self) -> None:
-        """Put the best weights back."""
+        """Restore the best weights."""
         if self._best_weights:
             self.model.set_weights(self._best_weights)
 
@@ -148,15 +152,15 @@ class EarlyStopping(Monitor):
 
 
 class ModelCheckpoint(Monitor):
-    """Saves the model after epochs: all of them, or those that are the best so far.
+    """Callback that saves the model after each epoch, or after those that are the best so far.
 
-    To go on with a run that was stopped, see `checkpoint` of `Sequential.fit` instead.
+    To resume a run that was stopped, use the argument `checkpoint` of `Sequential.fit` instead.
 
     Parameters
     ----------
     filepath : path
-        With a suffix of `Sequential.save`. It may hold figures: "{epoch:02d}-{val_loss:.4f}.h5"; epochs
-        count from 1 here.
+        With a suffix that `Sequential.save` takes. It may contain fields: "{epoch:02d}-{val_loss:.4f}.h5",
+        with epochs counted from 1.
     monitor, mode, min_delta
         See `Monitor`.
     save_best_only : bool
@@ -179,19 +183,19 @@ class ModelCheckpoint(Monitor):
         self.include_optimizer = checks.flag("include_optimizer", include_optimizer)
 
     def on_train_begin(self) -> None:
-        """Begin without a best figure, with a path that can be written to as far as it is known."""
+        """Start without a best value, and check the path as far as it is known."""
         super().on_train_begin()
         saving.format_of(self.filepath)
         if "{" not in os.path.dirname(self.filepath):
-            files.writable(self.filepath)  # where the name has figures, its folder
+            files.writable(self.filepath)  # with fields in the name, this checks the folder
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """Save, if this one is to be saved."""
+        """Save the model if this epoch is to be saved."""
         if not self.save_best_only or self.improved(epoch, logs):
             self.model.save(self._path(epoch, logs), self.include_optimizer)
 
     def get_config(self) -> dict[str, Any]:
-        """Return all but the path, which may be elsewhere the next time."""
+        """Return all arguments except the path, which a resumed run may change."""
         return {name: value for name, value in super().get_config().items() if name != "filepath"}
 
     def _path(self, epoch: int, logs: dict[str, float]) -> str:
@@ -200,24 +204,24 @@ class ModelCheckpoint(Monitor):
             return self.filepath.format(**figures)
         except (KeyError, IndexError) as error:
             expected = ", ".join(figures)
-            raise ValueError(f"filepath: expected figures among {expected}, received {error}") from None
+            raise ValueError(f"filepath: expected fields among {expected}, received {error}") from None
 
 
 class ReduceLROnPlateau(Monitor):
-    """Multiplies the learning rate by a factor when a figure has not become better for some epochs.
+    """Callback that reduces the learning rate when a metric has not improved for some epochs.
 
     Parameters
     ----------
     monitor, mode, min_delta
         See `Monitor`.
     factor : float
-        In (0, 1).
+        By which the rate is multiplied, in (0, 1).
     patience : int
-        After how many epochs in a row that were not better; 0 is 1, as in Keras.
+        Number of epochs in a row without improvement after which to reduce; 0 means 1, as in Keras.
     cooldown : int
-        For how many epochs after a reduction none are counted.
+        Number of epochs after a reduction that do not count.
     min_lr : float
-        The rate goes no lower.
+        Lower bound of the rate.
     """
 
     changes_rate = True
@@ -239,18 +243,18 @@ class ReduceLROnPlateau(Monitor):
         self.cooldown = checks.whole("cooldown", cooldown, 0)
         self.min_lr = checks.real("min_lr", min_lr, 0)
 
-    def forget(self) -> None:
-        """Begin without a best figure, and not cooling down."""
-        super().forget()
+    def reset(self) -> None:
+        """Start without a best value and without a cooldown."""
+        super().reset()
         self._cooling = 0
 
     def on_train_begin(self) -> None:
-        """Refuse an optimizer with a schedule now, not at the first plateau."""
+        """Raise ValueError for an optimizer with a schedule, before the first epoch."""
         super().on_train_begin()
         refuse_schedule(self.model.optimizer)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """Count, or reduce the rate."""
+        """Count the epoch, and reduce the rate when the patience is over."""
         self.improved(epoch, logs)
         if self._cooling > 0:
             self._cooling -= 1

@@ -1,4 +1,4 @@
-"""How training looks to someone who waits: a bar in a terminal, a line for each epoch elsewhere.
+"""Progress display: a bar in a terminal, a line for each epoch elsewhere.
 
 ::
 
@@ -9,23 +9,21 @@ import sys
 import time
 from typing import Any
 
-from tqdm import tqdm
-
 from tinycnn.training.callbacks import Callback
 
 
 def choose(verbose: str | int) -> list[Callback]:
-    """Return the callback of a verbosity.
+    """Return the callbacks for a verbosity, at most one.
 
     Parameters
     ----------
     verbose : "auto", 0, 1 or 2
-        Silence, a bar, or one line for each epoch; "auto" is a bar where the output is a terminal.
+        0: silent, 1: a bar, 2: one line for each epoch; "auto" is 1 if stdout is a terminal, else 2.
 
     Raises
     ------
     ValueError
-        For anything else.
+        For another value.
     """
     if verbose == "auto":
         verbose = 1 if sys.stdout.isatty() else 2
@@ -36,12 +34,14 @@ def choose(verbose: str | int) -> list[Callback]:
 
 
 class ProgressBar(Callback):
-    """A bar for each epoch, with images/s, the time left, and the means so far."""
+    """Progress bar for each epoch, with images/s, the remaining time and the means so far."""
 
     _bar: Any = None
 
     def on_epoch_begin(self, epoch: int) -> None:
         """Open the bar of this epoch."""
+        from tqdm import tqdm  # here, since its import takes a tenth of that of the whole package
+
         self._bar = tqdm(
             total=self.params["samples"],
             desc=f"Epoch {epoch + 1}/{self.params['epochs']}",
@@ -51,23 +51,23 @@ class ProgressBar(Callback):
         )
 
     def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        """Move on by one batch."""
+        """Advance the bar by one batch."""
         self._bar.set_postfix(_figures(logs), refresh=False)
         self._bar.update(logs["samples"] - self._bar.n)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """Show the final figures, validation included, and leave the bar standing."""
+        """Show the final figures, including those of validation, and close the bar."""
         self._bar.set_postfix(_figures(logs))
         self._bar.close()
 
     def on_train_end(self) -> None:
-        """Close the bar of an epoch that was not finished."""
+        """Close the bar of an unfinished epoch."""
         if self._bar is not None:
             self._bar.close()
 
 
 class ProgressLines(Callback):
-    """One line for each epoch: time, images/s, and all figures."""
+    """One line of output for each epoch: seconds, images/s, and all figures."""
 
     _start = 0.0
     _trained = 0.0
@@ -79,7 +79,7 @@ class ProgressLines(Callback):
         self._samples = 0.0
 
     def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        """Note the time, so that images/s leaves validation out, and what was trained before a stop."""
+        """Record time and images, so that images/s excludes validation and what a resumed run did before."""
         self._trained = time.perf_counter()
         self._samples += min(logs["samples"] - batch * self.params["batch_size"], self.params["batch_size"])
 

@@ -1,4 +1,4 @@
-"""How high may the learning rate be? A few steps with a rate that grows tell.
+"""Learning-rate range test: a few steps with a growing rate show how high the rate may be.
 
 ::
 
@@ -13,27 +13,29 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import checks, snapshots
+from tinycnn.saving import conversion
+from tinycnn.support import checks
 from tinycnn.training.batches import epoch_order
 
-SMOOTHING = 0.9  # of the moving mean of the losses
-LEAST_FALL = 0.05  # of the loss before: less is chance
-WINDOW = 10  # batches whose median is looked at for an explosion
-DIVERGED = 4.0  # times the least median so far: the test ends
+SMOOTHING = 0.9  # momentum of the moving mean of the losses
+LEAST_FALL = 0.05  # relative fall of the loss; a smaller one is chance
+WINDOW = 10  # number of batches whose median shows whether the loss explodes
+DIVERGED = 4.0  # the test ends when the median is this many times the smallest one so far
 
 
 @dataclass
 class RangeTest:
-    """What a range test found.
+    """Result of a learning-rate range test.
 
     Attributes
     ----------
     rates, losses, smooth : ndarray of shape (steps,)
-        The rate of each step, the loss of its batch before the step, and a moving mean of these.
+        The rate of each step, the loss of its batch before the step, and a moving mean of the losses.
     suggestion : float
-        The rate at which `smooth` falls fastest, over the logarithm of the rate, between a tenth and nine
-        tenths of its fall: before, it goes up and down by chance, and after, it is about to rise. NaN when it
-        never falls by a twentieth.
+        The rate at which `smooth` falls fastest over the logarithm of the rate. Only the part between 10 %
+        and 90 % of the whole fall counts: before it the loss fluctuates, and after it the loss is about to
+        rise.
+        NaN when the loss never falls by 5 %.
     """
 
     rates: np.ndarray
@@ -51,10 +53,10 @@ def find_learning_rate(
     steps: int = 200,
     batch_size: int = 128,
 ) -> RangeTest:
-    """Train with a rate that grows from step to step, and say where it does most good.
+    """Train with a rate that grows from step to step, and suggest a learning rate.
 
-    The range test of Smith, "Cyclical learning rates", arXiv 1506.01186. The model, its optimizer and its
-    position in the training are afterwards as they were before.
+    This is the range test of Smith, "Cyclical learning rates", arXiv 1506.01186. The model, its optimizer and
+    its counters of epochs and steps are restored afterwards.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ def find_learning_rate(
     x : float ndarray of shape (N, H, W, C)
     y : ndarray of shape (N,) or (N, classes)
     low, high : float
-        The first rate and the last; the test ends before it when the loss explodes.
+        The first and the last rate. The test ends early when the loss explodes.
     steps : int
         At least 10.
     batch_size : int
@@ -75,7 +77,7 @@ def find_learning_rate(
     Raises
     ------
     ValueError
-        When low is not below high, or the loss was not finite within the first ten steps.
+        When `low` is not below `high`, or a loss among the first ten steps is not finite.
     """
     low = checks.real("low", low, math.ulp(0))
     high = checks.real("high", high, low)
@@ -85,8 +87,8 @@ def find_learning_rate(
     x, y = np.asarray(x), np.asarray(y)
     if len(x) != len(y):
         raise ValueError(f"y: expected {len(x)} labels, one for each image, received {len(y)}")
-    model.evaluate(x[:1], y[:1])  # its own errors for what does not fit; builds the model
-    before, rate = snapshots.take(model), model.optimizer.learning_rate
+    model.evaluate(x[:1], y[:1])  # checks the data, with errors of its own, and builds the model
+    before, rate = conversion.take(model), model.optimizer.learning_rate
     rates = np.geomspace(low, high, steps)
     losses: list[float] = []
     epochs = -(-steps * batch_size // len(x))
@@ -104,19 +106,19 @@ def find_learning_rate(
                 break
     finally:
         model.optimizer.learning_rate = rate
-        snapshots.load(model, before)
+        conversion.load(model, before)
     if len(losses) < WINDOW:
-        raise ValueError(f"loss: expected {WINDOW} finite ones, received {len(losses)}")
+        raise ValueError(f"loss: expected {WINDOW} finite losses, received {len(losses)}")
     smooth = _smooth(np.array(losses))
     rates = rates[: len(losses)]
     return RangeTest(rates, np.array(losses), smooth, _steepest(rates, smooth))
 
 
 def _explodes(losses: list[float]) -> bool:
-    """Return whether the last batches are far above what there was.
+    """Return whether the losses of the last batches are far above the earlier ones.
 
-    Single batches tell nothing: those of a trained network differ by more than a hundred times. So it is
-    their median, and it must be above each of the first batches too.
+    Losses of single batches say little: those of a trained network differ by a factor of more than 100. So
+    the median of the last ten counts, and it must also exceed the loss of each of the first ten batches.
     """
     first, count = losses[:WINDOW], len(losses) - WINDOW + 1
     if count < 2:
@@ -126,9 +128,9 @@ def _explodes(losses: list[float]) -> bool:
 
 
 def _steepest(rates: np.ndarray, smooth: np.ndarray) -> float:
-    """Return the rate of the fastest fall, between its tenths 1 and 9; NaN where there is none."""
+    """Return the rate of the fastest fall, between 10 % and 90 % of it; NaN when there is no fall."""
     least = int(smooth.argmin())
-    level = float(np.median(smooth[: least + 1]))  # before the fall; the first mean is that of a single batch
+    level = float(np.median(smooth[: least + 1]))  # before the fall; the first mean is a single batch
     fall = level - smooth[least]
     if fall < LEAST_FALL * level:
         return math.nan
@@ -139,7 +141,7 @@ def _steepest(rates: np.ndarray, smooth: np.ndarray) -> float:
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """Return a moving mean, corrected for its start as Adam's is."""
+    """Return the moving mean of the values, with the bias correction of Adam."""
     mean, means = 0.0, []
     for t, value in enumerate(values, start=1):
         mean = SMOOTHING * mean + (1 - SMOOTHING) * value

@@ -1,0 +1,54 @@
+"""Tiers, and kernels that are compiled before the first test.
+
+::
+
+    smoke: under TINYCNN_ALGORITHM=im2col, nothing is compiled     the others: `tinycnn.warmup` first
+"""
+
+import os
+import sys
+
+import pytest
+
+#: Set in the processes of pytest-xdist, whose parent has done the work.
+WORKER = "PYTEST_XDIST_WORKER"
+MANY = 1000  # more tests than any folder has
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out files without a smoke test: importing the compiled kernels takes longer than these tests."""
+    if config.option.markexpr != "smoke" or not collection_path.name.startswith("test_"):
+        return None
+    return "pytest.mark.smoke" not in collection_path.read_text(encoding="utf-8") or None
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave slow tests out of `-m smoke`, which replaces the `-m "not slow"` of pyproject.toml."""
+    if config.option.markexpr == "smoke":
+        items[:] = [item for item in items if item.get_closest_marker("slow") is None]
+
+
+def pytest_collection_finish(session):
+    """Compile the kernels of `mnist_cnn`, on all cores, before many tests do it one by one on one core."""
+    compiled = [item for item in session.items if item.get_closest_marker("smoke") is None]
+    if len(compiled) > MANY and not session.config.option.collectonly and WORKER not in os.environ:
+        import tinycnn
+
+        tinycnn.warmup()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_compiled(request, monkeypatch):
+    """In a smoke test NumPy computes, and a kernel that is compiled is an error."""
+    if request.node.get_closest_marker("smoke") is None:
+        yield
+        return
+    monkeypatch.setenv("TINYCNN_ALGORITHM", "im2col")
+    if "numba" in sys.modules:
+        from numba.core.dispatcher import Dispatcher
+
+        def refuse(self, signature):
+            raise AssertionError(f"a smoke test compiles {self.py_func.__name__}{signature}")
+
+        monkeypatch.setattr(Dispatcher, "compile", refuse)
+    yield

@@ -1,0 +1,44 @@
+"""The shorter examples run, and print what they promise."""
+
+import augmented_digits
+import conv_three_ways
+import layer_by_layer
+import pytest
+
+import tinycnn
+
+
+def test_layer_by_layer(capsys):
+    """Every layer is named twice: on the way up and on the way down."""
+    layer_by_layer.main()
+    printed = capsys.readouterr().out
+    for layer in tinycnn.mnist_cnn(seed=0):
+        assert printed.count(f"\n{layer.name} ") == 2
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [("no/a.png", "the folder to write into does not exist"), ("a", "expected a suffix such as .png")],
+)
+def test_augmented_digits_refuses_what_it_cannot_write(run, small_set, out, message):
+    done = run(augmented_digits.main, "--data", small_set, "--out", out)
+    assert message in str(done.status)
+
+
+@pytest.mark.parametrize("recipe", ["fast", "best"])
+def test_augmented_digits(run, small_set, tmp_path, recipe):
+    """A picture for each recipe with augmentation."""
+    done = run(augmented_digits.main, "--data", small_set, "--recipe", recipe, "--out", "a.png")
+    assert (done.status, done.err) == (0, "")
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_conv_three_ways(capsys, monkeypatch):
+    """The three agree, and the times of the two practical ones are printed."""
+    monkeypatch.setattr(conv_three_ways, "REPEATS", 1)
+    conv_three_ways.agree()
+    conv_three_ways.compare_times(2)
+    printed = capsys.readouterr().out
+    for name in ("naive", "im2col", "direct"):
+        assert f"\n{name} " in printed
+    assert printed.count("conv2d_4 ") == 2

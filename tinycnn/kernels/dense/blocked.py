@@ -1,0 +1,162 @@
+"""The product of two matrices, in blocks that fit the caches: the kernel of a dense layer.
+
+::
+
+    a (M, K), b (K, N) -> blocks, packed -> gemm -> a @ b (M, N)
+
+NumPy's `@` is the readable twin. BLAS is as fast, but its threads keep spinning on the cores after each
+product, where the other kernels wait for them (docs/performance.md); and the products here are cut into
+pieces that do not depend on the number of threads, so neither do the results.
+
+The matrices may be views with any strides, such as transposes: packing puts each block in an order that the
+micro-kernel can read, with whole vectors and room for its last rows. Rows of b that are whole vectors already
+stay where they are. Where M and N are small and K is large, as in the forward pass of a batch, the pieces are
+partial sums over K, added in their order at the end. One row by a matrix is as fast as the matrix can be
+read, so nothing is packed there: the threads share out the partial sums.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from numba import get_num_threads, get_thread_id, prange
+
+from tinycnn.kernels.primitives.gemm import ROWS, gemm, gemv
+from tinycnn.kernels.primitives.integers import ceil_div, round_up
+from tinycnn.kernels.primitives.operand import operand
+from tinycnn.kernels.primitives.simd import VECTOR_BYTES
+from tinycnn.kernels.runtime import threads
+from tinycnn.kernels.runtime.jit import jit
+from tinycnn.kernels.runtime.memory import allocate, contiguous
+
+# Sizes of a block in M, N and K: the packed blocks take some 600 KB of a level 2 cache.
+BLOCK_M, BLOCK_N, BLOCK_K = 132, 128, 480
+STRIP = 8
+# Partial sums of one row by a matrix, on this many threads at most.
+ROW_SUMS = 16
+
+
+def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Return a (M, K) @ b (K, N); see `kernels.matmul`."""
+    y = allocate(((len(a), b.shape[1]), a.dtype))[0] if out is None else out
+    a = a if a.flags.writeable else a.copy()  # see `memory.contiguous`
+    if len(a) == 1 and b.flags.c_contiguous and b.flags.writeable:
+        _row_by_matrix(a[0], b, y)
+    else:
+        _by_blocks(a, b, y)
+    return y
+
+
+def _row_by_matrix(x: np.ndarray, w: np.ndarray, y: np.ndarray) -> None:
+    """y (1, N) = x (K) @ w (K, N)."""
+    (partial,) = allocate(((ROW_SUMS, w.shape[1]), x.dtype))
+    with threads.guard:
+        multiply_row(contiguous(x), w, partial)
+    partial.sum(axis=0, keepdims=True, out=y)
+
+
+@jit(parallel=True)
+def multiply_row(x, w, partial):
+    """partial (P, N) = the partial sums of x (K) @ w (K, N), each over a run of K."""
+    K = len(x)
+    run = ceil_div(K, len(partial))
+    for index in prange(len(partial)):
+        first = min(np.int64(index) * run, K)
+        last = min(first + run, K)
+        gemv(x[first:last], w[first:last], partial[index])
+
+
+def _by_blocks(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+    """y (M, N) = a (M, K) @ b (K, N)."""
+    (M, K), N, lanes = a.shape, b.shape[1], VECTOR_BYTES // a.itemsize
+    in_place = b.flags.c_contiguous and b.flags.writeable and N % lanes == 0
+    # a transpose goes in as the matrix it is a transpose of: then one kernel is compiled, instead of three
+    a_transposed = a.strides[0] < a.strides[1]
+    b_transposed = not in_place and b.strides[0] < b.strides[1]
+    left, right, products, partial = allocate(
+        *_plan(M, K, N, a_transposed, in_place, a.dtype, get_num_threads())
+    )
+    left.fill(0)
+    right.fill(0)
+    if K <= BLOCK_K:
+        partial = y[None]
+    a, b = a.T if a_transposed else a, b.T if b_transposed else b
+    with threads.guard:
+        _multiply(a, b, partial, (left, right, products), a_transposed, b_transposed, in_place)
+    if K > BLOCK_K:
+        partial.sum(axis=0, out=y)
+
+
+@lru_cache(maxsize=256)
+def _plan(
+    M: int, K: int, N: int, a_transposed: bool, in_place: bool, dtype: np.dtype, threads: int
+) -> list[tuple[tuple[int, ...], np.dtype]]:
+    """Return (shape, dtype) of each thread's blocks of a, b and their product, and of the partial sums."""
+    m, n, k = min(BLOCK_M, M), round_up(min(BLOCK_N, N), VECTOR_BYTES // dtype.itemsize), min(BLOCK_K, K)
+    shapes = [
+        (threads, *((k, m + ROWS) if a_transposed else (m + ROWS, k))),
+        (threads, 0 if in_place else k, n),
+        (threads, m + ROWS, n),
+        (ceil_div(K, BLOCK_K) if K > BLOCK_K else 0, M, N),
+    ]
+    return [(shape, dtype) for shape in shapes]
+
+
+@jit(parallel=True)
+def _multiply(a, b, partial, scratch, a_transposed, b_transposed, in_place):
+    """partial (P, M, N) = a (M, K) @ b (K, N) in P runs of K; a transposed matrix is given as its transpose.
+
+    `scratch` has blocks of a, of b and of their product for each thread, (threads, rows, columns).
+    """
+    left, right, products = scratch
+    P, M, N = partial.shape
+    K, lanes = a.shape[0 if a_transposed else 1], VECTOR_BYTES // a.itemsize
+    rows, columns = ceil_div(M, BLOCK_M), ceil_div(N, BLOCK_N)
+    for index in prange(P * rows * columns):
+        task, t = np.int64(index), get_thread_id()
+        p, i, j = task // (rows * columns), task // columns % rows * BLOCK_M, task % columns * BLOCK_N
+        k = p * BLOCK_K
+        m, n, depth = min(BLOCK_M, M - i), min(BLOCK_N, N - j), min(BLOCK_K, K - k)
+        product = products[t]
+        if a_transposed:
+            block_a = _packed_columns(a[k : k + depth, i : i + m], left[t])
+        else:
+            block_a = _packed_rows(a[i : i + m, k : k + depth], left[t])
+        if in_place:
+            block_b = operand(b, k * N + j, inner=N)
+        elif b_transposed:
+            block_b = _packed_columns(b[j : j + n, k : k + depth].T, right[t])
+        else:
+            block_b = _packed_columns(b[k : k + depth, j : j + n], right[t])
+        gemm(m, ceil_div(n, lanes), block_a, block_b, operand(product, row=product.shape[1]), 1, depth, False)
+        pack(product[:m, :n], partial[p, i : i + m, j : j + n])
+
+
+@jit
+def _packed_rows(source, block):
+    """Pack a matrix (m, k) into block (>= m, >= k); return it as an operand of m rows."""
+    pack(source, block)
+    return operand(block, row=block.shape[1], inner=1)
+
+
+@jit
+def _packed_columns(source, block):
+    """Pack a matrix (k, m) into block (>= k, >= m); return it as an operand of m rows, or of k in a sum."""
+    pack(source, block)
+    return operand(block, row=1, inner=block.shape[1])
+
+
+@jit
+def pack(source, block):
+    """block (rows, columns)[: m, : n] = source (m, n)."""
+    rows, columns = source.shape
+    if source.strides[0] >= source.strides[1]:
+        for i in range(rows):
+            row, copy = source[i], block[i]
+            for j in range(columns):
+                copy[j] = row[j]
+        return
+    # a transpose: low strips, so that the lines that are written stay near
+    for top in range(0, rows, STRIP):
+        for j in range(columns):
+            for i in range(top, min(top + STRIP, rows)):
+                block[i, j] = source[i, j]

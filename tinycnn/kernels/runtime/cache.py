@@ -1,0 +1,96 @@
+"""Machine code in files, kept for the next process: whatever happens to them, kernels compute.
+
+::
+
+    compiled -> (whose it is, digest, machine code) -> file -> the same? -> run : compile again
+
+Numba writes a table, from signatures to names of files, and then the file. A process that is killed between
+the two, or two that start at once, leave a table that names a file of other sources or another signature;
+Numba would run it. And a file that was cut off (a full disk, a power failure) would end the program with an
+error of pickle, or with a crash. So a file says itself what it is the code of, with a digest.
+"""
+
+import hashlib
+import pickle
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+from tinycnn.support.notices import notice
+
+#: What makes each symbol that machine code may name: a function of another module; see `runtime.linking`.
+SYMBOLS: dict[str, Callable[[], Any]] = {}
+
+
+class KernelCache(FunctionCache):
+    """The machine code of one function. Never an error: what cannot be read or written is said once.
+
+    Parameters
+    ----------
+    function : function
+        Not yet compiled.
+    stamp : str
+        Of the sources; code with another stamp is not used.
+
+    Raises
+    ------
+    RuntimeError
+        From the constructor, when no folder is writable.
+    """
+
+    def __init__(self, function: Callable[..., Any], stamp: str) -> None:
+        super().__init__(function)
+        # Numba's own name has the line number in it, which an edited comment above the function changes
+        name = f"{function.__module__}.{function.__qualname__}".replace("<", "").replace(">", "")
+        python = f"py{sys.version_info[0]}{sys.version_info[1]}{getattr(sys, 'abiflags', '')}"
+        self._cache_file = SealedFile(self.cache_path, f"{name}.{python}", stamp)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compiled function for a signature, or None."""
+        try:
+            return super().load_overload(sig, target_context)
+        except OSError:  # not there, or not for us to read; if that matters, `save_overload` will say so
+            return None
+        except Exception:  # unpickling what is damaged can raise anything
+            notice(f"kernels are compiled again, since a file in {self.cache_path} is damaged")
+            with suppress(Exception):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep a compiled function, if the folder is still there, writable and not full."""
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            notice(f"compiled kernels cannot be kept in {self.cache_path} for the next start: {reason}")
+
+
+class SealedFile(IndexDataCacheFile):
+    """Numba's files, with what each is the code of in the file itself."""
+
+    def save(self, key: Any, data: Any) -> None:
+        """Write the code for a key: the signature, the kind of CPU and the function's bytecode."""
+        code = self._dump(data)
+        super().save(key, (self._owner(key), hashlib.sha256(code).digest(), code))
+
+    def load(self, key: Any) -> Any:
+        """Return the code for a key, or None when there is none that is certainly this key's."""
+        found = super().load(key)
+        if found is None:
+            return None
+        owner, digest, code = found
+        if owner != self._owner(key):
+            return None
+        if digest != hashlib.sha256(code).digest():
+            raise ValueError("the digest differs")
+        for symbol, make in SYMBOLS.items():
+            if symbol.encode() in code:
+                make()
+        return pickle.loads(code)
+
+    def _owner(self, key: Any) -> tuple[Any, ...]:
+        return self._version, self._source_stamp, key

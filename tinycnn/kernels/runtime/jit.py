@@ -1,0 +1,112 @@
+"""How kernels are compiled: Numba's flags, in one place.
+
+::
+
+    loops in Python -> jit -> machine code, kept in the cache folder for the next process
+
+- nogil: other Python threads go on while a kernel runs.
+- fastmath: multiply and add may be one instruction, and sums may be regrouped so that they vectorise. NaN
+  and infinities keep their meaning, since a diverged training must be seen.
+- error_model "numpy": dividing by zero gives inf, without a branch around every division.
+- cached: compiled once for each kind of CPU and each state of the sources (`runtime.cache`), with one line on
+  stderr before the pause (`support.notices`).
+- parallel: on all cores; Python calls it inside `with threads.guard`.
+"""
+
+import ast
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import event
+
+from tinycnn.kernels.runtime.cache import KernelCache
+from tinycnn.support.notices import notice
+
+KERNELS = Path(__file__).parents[1]
+FLAGS: dict[str, Any] = {
+    "nogil": True,
+    "fastmath": {"contract", "reassoc", "nsz"},
+    "error_model": "numpy",
+}
+
+
+def jit(function: Callable[..., Any] | None = None, *, parallel: bool = False) -> Any:
+    """Compile a function with the project's flags. Use as `@jit` or `@jit(parallel=True)`."""
+    if function is None:
+        return lambda decorated: jit(decorated, parallel=parallel)
+    compiled: Any = numba.njit(function, parallel=parallel, **FLAGS)
+    try:
+        # What cache=True does, but for the stamp: Numba compares one file with its cache, and an inlined
+        # function of another file may have changed too, or the flags above.
+        compiled._cache = KernelCache(function, sources_stamp())
+    except RuntimeError:  # Numba found no folder for its cache: a read-only install, a container
+        notice(
+            "compiled kernels cannot be kept for the next start, since no cache folder is writable; "
+            "set NUMBA_CACHE_DIR to a folder of your own"
+        )
+    return compiled
+
+
+@cache
+def sources_stamp() -> str:
+    """Return a digest of all code that compiled kernels may contain, and of the vector width that is forced.
+
+    That is every module of `tinycnn.kernels`, except the printing of tables. Comments, docstrings and line
+    numbers do not count: whoever edits them compiles nothing again.
+    """
+    digest = hashlib.sha256(os.environ.get("TINYCNN_VECTOR_BYTES", "").encode())
+    for path in sorted(KERNELS.rglob("*.py")):
+        if path.name != "explanation.py":
+            digest.update(code_without_docstrings(path.read_text(encoding="utf-8")).encode())
+    return digest.hexdigest()
+
+
+def code_without_docstrings(source: str) -> str:
+    """Return the syntax tree of a module as text, without docstrings, comments and positions."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, False):
+            del node.body[0]
+    return ast.dump(tree)
+
+
+class BeforeCompilation(event.Listener):
+    """Calls a function before each kernel is compiled; one that is loaded from the cache does not count.
+
+    Parameters
+    ----------
+    action : callable
+    """
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self.action = action
+
+    def on_start(self, compiling: event.Event) -> None:
+        """Take the event that Numba is about to compile a function, ours or another library's."""
+        module = compiling.data["dispatcher"].py_func.__module__  # None for a function made by exec
+        if module is not None and module.startswith("tinycnn."):
+            self.action()
+
+    def on_end(self, compiled: event.Event) -> None:
+        """Take the event that it has compiled it."""
+
+
+@contextmanager
+def on_first_compilation(action: Callable[[], None]) -> Iterator[None]:
+    """Call a function before the first kernel that is compiled inside a with-block, if one is."""
+    once = cache(action)
+    with event.install_listener("numba:compile", BeforeCompilation(once)):
+        yield
+
+
+def _announce() -> None:
+    notice("compiling kernels for this machine, once; up to a minute ...")
+
+
+event.register("numba:compile", BeforeCompilation(_announce))

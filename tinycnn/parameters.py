@@ -1,0 +1,78 @@
+"""Parameter vector of a network, and gradient vector; the layers hold views of both.
+
+::
+
+    layers -> gather -> parameters (count,), gradients (count,)
+    layer.params[name] is a view of parameters, layer.grads[name] a view of gradients
+
+So an optimizer step, a checkpoint or a moving average is one line over one array.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tinycnn.layers import Layer
+from tinycnn.optimizers import ParameterSpan
+from tinycnn.support import checks
+
+
+def gather(layers: Sequence[Layer], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Move all parameters and gradients into two new vectors, and leave views in the layers.
+
+    Returns
+    -------
+    parameters, gradients : ndarray of shape (count,)
+    """
+    arrays = [(layer, name) for layer in layers for name in layer.params]
+    parameters = np.concatenate([np.zeros(0, dtype), *(layer.params[name].ravel() for layer, name in arrays)])
+    gradients = np.zeros_like(parameters)
+    start = 0
+    for layer, name in arrays:
+        shape = layer.params[name].shape
+        stop = start + math.prod(shape)
+        layer.params[name] = parameters[start:stop].reshape(shape)
+        layer.grads[name] = gradients[start:stop].reshape(shape)
+        start = stop
+    return parameters, gradients
+
+
+def trainable_spans(layers: Sequence[Layer]) -> list[ParameterSpan]:
+    """Return the spans of the trainable parameters in the vector of `gather`, one for each parameter."""
+    spans: list[ParameterSpan] = []
+    start = 0
+    for layer in layers:
+        for name, array in layer.params.items():
+            if layer.trainable:
+                spans.append(ParameterSpan(slice(start, start + array.size), f"{layer.name}/{name}"))
+            start += array.size
+    return spans
+
+
+def named_weights(layers: Sequence[Layer]) -> list[tuple[str, np.ndarray]]:
+    """Return all weights as ("layer/weight", array): for each layer its `params`, then its `state`."""
+    return [
+        (f"{layer.name}/{name}", array)
+        for layer in layers
+        for name, array in (*layer.params.items(), *layer.state.items())
+    ]
+
+
+def set_weights(layers: Sequence[Layer], weights: Sequence[np.ndarray]) -> None:
+    """Copy weights into the layers, in the order of `named_weights`.
+
+    Raises
+    ------
+    ValueError
+        When the number of arrays or a shape does not fit; the message names the weight. Then nothing changes.
+    """
+    own = named_weights(layers)
+    if len(weights) != len(own):
+        raise ValueError(f"weights: expected {len(own)} arrays, received {len(weights)}")
+    for (name, array), value in zip(own, weights, strict=True):
+        checks.shape(f"weights: {name}", np.shape(value), array.shape)
+    for (_, array), value in zip(own, weights, strict=True):
+        array[...] = value

@@ -1,0 +1,1 @@
+"""Support: argument checks, constructor arguments, files, notices and random numbers."""

@@ -1,0 +1,92 @@
+"""Argument checks. Every message gives the name, what was expected and what was received.
+
+::
+
+    name, value -> check -> the value, converted; or ValueError
+"""
+
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+Pair = tuple[int, int]
+Pads = tuple[Pair, Pair]  # ((top, bottom), (left, right))
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def whole(name: str, value: Any, minimum: int) -> int:
+    """Return `value` as an int; raise ValueError unless it is a whole number of at least `minimum`."""
+    if type(value) is int and value >= minimum:  # the usual case, without the slow checks
+        return value
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
+        raise ValueError(f"{name}: expected a whole number >= {minimum}, received {value!r}")
+    return int(value)
+
+
+def pair(name: str, value: Any, minimum: int) -> Pair:
+    """Return `value` as (height, width); a single number stands for both."""
+    items = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value, value)
+    if len(items) != 2:
+        raise ValueError(f"{name}: expected one whole number or a pair (height, width), received {value!r}")
+    return whole(name, items[0], minimum), whole(name, items[1], minimum)
+
+
+def real(name: str, value: Any, low: float, high: float = math.inf, *, below: bool = False) -> float:
+    """Return `value` as a float in [low, high], or in [low, high) when `below`."""
+    good = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or not low <= value <= high or (below and value == high):
+        bounds = f"[{low}, {high}{')' if below or math.isinf(high) else ']'}"
+        raise ValueError(f"{name}: expected a number in {bounds}, received {value!r}")
+    return float(value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return `value` as a bool, if it is Python's or NumPy's True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name}: expected True or False, received {value!r}")
+    return bool(value)
+
+
+def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
+    """Return `value` if it is one of the `allowed` names."""
+    names = tuple(allowed)
+    if not isinstance(value, str) or value not in names:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, sorted(names)))}, received {value!r}")
+    return value
+
+
+def text(name: str, value: Any) -> str:
+    """Return `value` if it is a string that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name}: expected a non-empty string, received {value!r}")
+    return value
+
+
+def float_dtype(name: str, value: Any) -> np.dtype[Any]:
+    """Return `value` as a dtype; raise ValueError unless it is float32 or float64."""
+    if value not in ("float32", "float64", np.float32, np.float64):
+        raise ValueError(f"{name}: expected float32 or float64, received {value!r}")
+    return np.dtype(value)
+
+
+def float_array(name: str, value: Any, ndim: int | None = None) -> np.dtype[Any]:
+    """Return the dtype of `value`; raise ValueError unless it is a float array (of `ndim` axes, if given)."""
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"{name}: expected a NumPy array, received {type(value).__name__}")
+    if value.dtype not in FLOATS:
+        raise ValueError(f"{name}: expected an array of float32 or float64, received {value.dtype}")
+    if ndim is not None and value.ndim != ndim:
+        raise ValueError(f"{name}: expected {ndim} axes, received {value.ndim} (shape {value.shape})")
+    return value.dtype
+
+
+def shape(name: str, received: tuple[int, ...], expected: tuple[int | None, ...]) -> None:
+    """Raise ValueError unless `received` has the `expected` sizes, where None stands for any size."""
+    fits = len(received) == len(expected) and all(
+        e is None or e == r for r, e in zip(received, expected, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name}: expected shape {expected}, received {tuple(received)}")

@@ -1,0 +1,39 @@
+"""Constructor arguments, read back from an object.
+
+::
+
+    Conv2D(32, 3) -> arguments -> {"filters": 32, "kernel_size": (3, 3), ...} -> Conv2D(**...)
+
+Constructors store each argument in an attribute of its name, as scikit-learn's do. So the arguments can be
+read back, and no class lists them a second time. Unlike in scikit-learn, a constructor may normalise a value
+before it stores it: `strides=1` becomes (1, 1).
+"""
+
+import inspect
+from typing import Any
+
+
+def arguments(thing: Any) -> dict[str, Any]:
+    """Return the constructor arguments that make an equal object, as they are stored."""
+    return {name: getattr(thing, name) for name in inspect.signature(type(thing)).parameters}
+
+
+def describe(thing: Any) -> str:
+    """Return a constructor call that makes an equal object, without arguments that equal their defaults."""
+    everything = arguments(thing)
+    given = [f"{name}={value!r}" for name, value in everything.items() if not _is_default(thing, name)]
+    return f"{type(thing).__name__}({', '.join(given)})"
+
+
+def _is_default(thing: Any, name: str) -> bool:
+    """Return whether leaving the argument out makes an equal object.
+
+    A default may be stored in another form, such as 1 as (1, 1), or follow from other arguments, such as the
+    strides of a pool. So an object is made without the argument and compared.
+    """
+    everything = arguments(thing)
+    value = everything.pop(name)
+    try:
+        return bool(getattr(type(thing)(**everything), name) == value)
+    except TypeError:  # an argument without a default
+        return False

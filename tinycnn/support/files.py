@@ -1,0 +1,81 @@
+"""Atomic writing of files: a reader sees the old file or the new one, never half of one.
+
+::
+
+    atomic_path("m.h5") -> ".m.h5.5f0c2b91.tmp" (written by the caller) -> fsync -> os.replace -> "m.h5"
+"""
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; on success it replaces `path`, on an error it is removed.
+
+    The temporary file exists, is empty and belongs to this writer alone. So threads and processes may write
+    one path at once: the last one to finish wins. The file is never readable by more users than the one it
+    replaces, and ends with the same permission bits; a new file gets the usual ones. If `path` is a symbolic
+    link, its target is replaced.
+
+    Parameters
+    ----------
+    path : path
+        The file to write. Its folder must exist.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, PermissionError
+        See `writable`.
+    """
+    target = writable(path)
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else mode))
+    try:
+        yield temporary
+        if mode is not None:
+            temporary.chmod(mode)  # the umask may have taken some of it
+        _fsync(temporary)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    if os.name == "posix":
+        with contextlib.suppress(OSError):  # not every file system can flush a folder
+            _fsync(target.parent)  # the new name itself reaches the disk
+
+
+def writable(path: str | os.PathLike[str]) -> Path:
+    """Return the file that `path` resolves to, after checking that it can be written.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the folder of `path` does not exist.
+    IsADirectoryError
+        When `path` is a folder.
+    PermissionError
+        When `path` is a write-protected file.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(f"expected the path of a file to write, received a folder: {path}")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"the folder to write into does not exist: {target.parent}")
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(f"expected a file that may be written, received a write-protected one: {path}")
+    return target
+
+
+def _fsync(path: Path) -> None:
+    # On Windows only writable handles can be flushed; a folder can only be opened for reading.
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
