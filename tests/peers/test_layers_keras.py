@@ -160,7 +160,7 @@ def test_dropout(tf, keras, dtype):
     ours = Dropout(0.375, seed=1)
     ours.build(x.shape[1:], rng, x.dtype)
     mask = ours.forward(np.ones_like(x), training=True)
-    ours.step = 0
+    ours.mask_index = 0
     scale = mask.max()
 
     class SameMask(keras.layers.Dropout):
