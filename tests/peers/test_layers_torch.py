@@ -203,6 +203,6 @@ def test_dropout(torch, dtype):
     mask = layer.forward(np.ones_like(x), training=True)
     kept = np.unique(torch.nn.functional.dropout(torch.ones(1000, dtype=getattr(torch, dtype)), 0.375))
     assert_close(np.unique(mask), kept)
-    layer.step = 0
+    layer.mask_index = 0
     compare_with_torch(torch, layer, lambda x, _: x * torch.tensor(mask), x, rng)
     np.testing.assert_array_equal(layer.forward(x), x)

