@@ -12,7 +12,16 @@ import pytest
 
 #: Set in the processes of pytest-xdist, whose parent has done the work.
 WORKER = "PYTEST_XDIST_WORKER"
-MANY = 1000  # more tests than any folder has
+
+
+def pytest_configure(config):
+    """Compile the kernels of `mnist_cnn`, on all cores, before all tests do it one by one."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
+    runs_kernels = config.option.markexpr != "smoke" and not config.option.collectonly
+    if whole and runs_kernels and WORKER not in os.environ:
+        import tinycnn
+
+        tinycnn.warmup()
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -26,15 +35,6 @@ def pytest_collection_modifyitems(config, items):
     """Leave slow tests out of `-m smoke`, which replaces the `-m "not slow"` of pyproject.toml."""
     if config.option.markexpr == "smoke":
         items[:] = [item for item in items if item.get_closest_marker("slow") is None]
-
-
-def pytest_collection_finish(session):
-    """Compile the kernels of `mnist_cnn`, on all cores, before many tests do it one by one on one core."""
-    compiled = [item for item in session.items if item.get_closest_marker("smoke") is None]
-    if len(compiled) > MANY and not session.config.option.collectonly and WORKER not in os.environ:
-        import tinycnn
-
-        tinycnn.warmup()
 
 
 @pytest.fixture(autouse=True)

@@ -198,6 +198,11 @@ def test_no_function_is_found_by_a_string(path):
     assert by_string == (place(path) in BY_STRING)
 
 
+def calls(node, name):
+    """Return whether a function calls another, by its name."""
+    return any(isinstance(n, ast.Call) and ast.unparse(n.func) == name for n in ast.walk(node))
+
+
 @cache
 def parallel_kernels():
     """Return the names of the functions that Numba runs on its threads."""
@@ -205,7 +210,7 @@ def parallel_kernels():
         node.name
         for path in FILES
         for node in ast.walk(parsed(path))
-        if isinstance(node, ast.FunctionDef) and "jit(parallel=True)" in map(ast.unparse, node.decorator_list)
+        if isinstance(node, ast.FunctionDef) and calls(node, "parallel_for")
     }
 
 

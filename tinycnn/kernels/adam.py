@@ -9,11 +9,11 @@ the cache for many threads: the vectors are longer than any cache, so memory is 
 """
 
 import numpy as np
-from numba import prange
 
 from tinycnn.kernels.primitives.integers import ceil_div
 from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
+from tinycnn.kernels.runtime.parallel import parallel_for
 
 PIECE = 2**13
 
@@ -34,17 +34,17 @@ def update(
         _update(p, g, m, v, number(rate), number(1 - beta_1), number(1 - beta_2), number(epsilon))
 
 
-@jit(parallel=True)
+@jit
 def _update(p, g, m, v, rate, share_1, share_2, epsilon):
     """Change the vectors p, m, v (count,) by the gradient g (count,), piece by piece."""
-    for piece in prange(ceil_div(p.size, PIECE)):
-        i, j = piece * PIECE, min(piece * PIECE + PIECE, p.size)
-        update_piece(p[i:j], g[i:j], m[i:j], v[i:j], rate, share_1, share_2, epsilon)
+    parallel_for(_update_piece, ceil_div(p.size, PIECE), (p, g, m, v, rate, share_1, share_2, epsilon))
 
 
 @jit
-def update_piece(p, g, m, v, rate, share_1, share_2, epsilon):
-    """Do it for one piece (count,), in a function of its own, where the compiler sees a plain loop."""
+def _update_piece(piece, p, g, m, v, rate, share_1, share_2, epsilon):
+    """Do the work of `_update` for one piece, as slices: then the compiler knows that no index is below 0."""
+    first, last = piece * PIECE, min(piece * PIECE + PIECE, p.size)
+    p, g, m, v = p[first:last], g[first:last], m[first:last], v[first:last]
     for i in range(p.size):
         m[i] += share_1 * (g[i] - m[i])
         v[i] += share_2 * (g[i] * g[i] - v[i])

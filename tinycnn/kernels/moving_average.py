@@ -8,11 +8,11 @@ As for `adam`: memory is what limits it, and NumPy would go through it four time
 """
 
 import numpy as np
-from numba import prange
 
 from tinycnn.kernels.primitives.integers import ceil_div
 from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
+from tinycnn.kernels.runtime.parallel import parallel_for
 
 PIECE = 2**13
 
@@ -23,16 +23,16 @@ def update(average: np.ndarray, values: np.ndarray, share: float) -> None:
         _update(average, values, average.dtype.type(share))
 
 
-@jit(parallel=True)
+@jit
 def _update(average, values, share):
     """Change the vector average (count,) by values (count,), piece by piece."""
-    for piece in prange(ceil_div(average.size, PIECE)):
-        i, j = piece * PIECE, min(piece * PIECE + PIECE, average.size)
-        update_piece(average[i:j], values[i:j], share)
+    parallel_for(_update_piece, ceil_div(average.size, PIECE), (average, values, share))
 
 
 @jit
-def update_piece(average, values, share):
-    """Do it for one piece (count,), in a function of its own, where the compiler sees a plain loop."""
+def _update_piece(piece, average, values, share):
+    """Do the work of `_update` for one piece, as slices: then the compiler knows that no index is below 0."""
+    first, last = piece * PIECE, min(piece * PIECE + PIECE, average.size)
+    average, values = average[first:last], values[first:last]
     for i in range(average.size):
         average[i] += share * (values[i] - average[i])

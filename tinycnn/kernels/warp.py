@@ -13,12 +13,12 @@ import itertools
 import math
 
 import numpy as np
-from numba import prange
 
 from tinycnn.kernels.primitives.philox import bits_room, fill_bits
 from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
 from tinycnn.kernels.runtime.memory import aligned_empty, contiguous
+from tinycnn.kernels.runtime.parallel import parallel_for
 from tinycnn.support import checks
 
 MIDDLE = 2**15  # of numbers of 16 bits
@@ -81,19 +81,25 @@ def warp(
     return y
 
 
-@jit(parallel=True)
+@jit
 def _warp(x, y, maps, amplitudes, smooth_h, smooth_w, key, starts, room):
     """y (N, H, W, C) of x (N, H, W, C), maps (N, 2, 3), amplitudes (N), smooth_h (H, H), smooth_w (W, W)."""
-    N, H, W, _ = x.shape
-    for n in prange(N):
-        field = np.zeros((2, H, W), x.dtype)
-        if amplitudes[n] != 0:
-            words = np.empty(room, np.uint64)
-            first = fill_bits(key, starts[n], 2 * H * W, words)
-            noise = words.view(np.uint16)[first : first + 2 * H * W].reshape(2, H, W)
-            for axis in range(2):
-                fill_field(noise[axis], amplitudes[n], smooth_h, smooth_w, field[axis])
-        sample_image(x[n], maps[n], field, y[n])
+    operands = x, y, maps, amplitudes, smooth_h, smooth_w, key, starts, room
+    parallel_for(_warp_image, len(x), operands)
+
+
+@jit
+def _warp_image(n, x, y, maps, amplitudes, smooth_h, smooth_w, key, starts, room):
+    """Image n of y."""
+    _, H, W, _ = x.shape
+    field = np.zeros((2, H, W), x.dtype)
+    if amplitudes[n] != 0:
+        words = np.empty(room, np.uint64)
+        first = fill_bits(key, starts[n], 2 * H * W, words)
+        noise = words.view(np.uint16)[first : first + 2 * H * W].reshape(2, H, W)
+        for axis in range(2):
+            fill_field(noise[axis], amplitudes[n], smooth_h, smooth_w, field[axis])
+    sample_image(x[n], maps[n], field, y[n])
 
 
 @jit

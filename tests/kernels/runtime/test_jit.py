@@ -48,13 +48,12 @@ def no_cache(monkeypatch):
     monkeypatch.setattr(jit_module, "KernelCache", refuse)
 
 
-@pytest.mark.parametrize("parallel", [False, True])
-def test_without_a_cache_there_is_one_notice_and_the_function_computes(no_cache, capsys, parallel):
+def test_without_a_cache_there_is_one_notice_and_the_function_computes(no_cache, capsys):
     def double(a):
-        for i in numba.prange(a.size):
+        for i in range(a.size):
             a[i] *= 2
 
-    compiled = jit(parallel=parallel)(double)
+    compiled = jit(double)
     assert "NUMBA_CACHE_DIR" in one_line(capsys)
     a = np.arange(5.0)
     compiled(a)
@@ -86,7 +85,6 @@ def test_many_functions_say_so_once(no_cache, capsys):
 
 def test_the_flags_are_those_of_the_project():
     assert {name: jit(total).targetoptions[name] for name in FLAGS} == FLAGS
-    assert jit(parallel=True)(total).targetoptions["parallel"]
 
 
 def test_compiling_is_announced_once_and_only_for_the_library(tmp_path, monkeypatch, capsys):
@@ -146,18 +144,13 @@ def test_with_a_cache_nothing_is_said(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_as_a_decorator_with_and_without_arguments():
+def test_the_function_itself_is_kept():
     @jit
-    def plain(a):
+    def successor(a):
         return a + 1
 
-    @jit(parallel=True)
-    def parallel(a):
-        return a + 1
-
-    assert plain(1) == 2
-    assert plain.py_func(1) == 2
-    np.testing.assert_array_equal(parallel(np.arange(3.0)), [1, 2, 3])
+    assert successor(1) == 2
+    assert successor.py_func(1) == 2
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -17,7 +17,7 @@ for OW*KH*KW*C*F multiplications, and it is what makes every shape safe: kernels
 from functools import lru_cache
 
 import numpy as np
-from numba import get_num_threads, get_thread_id, prange, types
+from numba import get_num_threads, get_thread_id, types
 from numba.extending import register_jitable
 
 from tinycnn.kernels.geometry import NO_PADDING, window_output
@@ -29,6 +29,7 @@ from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
 from tinycnn.kernels.runtime.linking import linked
 from tinycnn.kernels.runtime.memory import allocate, contiguous, whole_vectors
+from tinycnn.kernels.runtime.parallel import parallel_for
 from tinycnn.kernels.runtime.partition import PARTIAL_SUMS
 from tinycnn.support.checks import Pads, Pair
 
@@ -138,36 +139,38 @@ def gather_row(x, buffer, PL, UW):
                 buffer[at + c] = x[w, c]
 
 
-@jit(parallel=True)
+@jit
 def convolve_rows(x, w, b, y, memory, KW, strides, corner, dilation, spread, relu):
     """y (N, OH, OW, F) of x (N, H, W, C), w (KH, KW * C, FP) and b (FP), by rows; memory (threads, room)."""
-    N, _, _, C = x.shape
-    KH, KWC, FP = w.shape
-    _, OH, OW, F = y.shape
-    lanes = VECTOR_BYTES // x.itemsize
+    operands = x, w, b, y, memory, KW, strides, corner, dilation, spread, relu
+    parallel_for(_convolve_row, y.shape[0] * y.shape[1], operands)
+
+
+@jit
+def _convolve_row(row, x, w, b, y, memory, KW, strides, corner, dilation, spread, relu):
+    """Do the work of `convolve_rows` for one row of one image of y."""
+    C, (KH, KWC, FP), (_, OH, OW, F) = x.shape[3], w.shape, y.shape
+    n, oh, lanes = row // OH, row % OH, VECTOR_BYTES // x.itemsize
     groups = 1 if dilation[1] == 1 else KW  # without dilation, the pixels under a row of w lie side by side
     K = KWC // groups
     lowest = x.dtype.type(0) if relu else x.dtype.type(-np.inf)
     length = row_length(OW, KW, C, strides[1], dilation[1], lanes)
-    for index in prange(N * OH):
-        row = np.int64(index)  # the index of a prange is unsigned
-        n, oh = row // OH, row % OH
-        own = memory[get_thread_id()]
-        buffer = own[: KH * length].reshape((KH, length))
-        sums = own[KH * length : KH * length + (OW + ROWS) * FP].reshape((OW + ROWS, FP))
-        first, step, count = _gather_rows(x[n], buffer, oh, strides, corner, dilation, spread)
-        for ow in range(OW):
-            pixel = sums[ow]
-            for f in range(FP):
-                pixel[f] = b[f]
-        for g in range(groups):
-            pixels = operand(buffer, g * dilation[1] * C, row=strides[1] * C, outer=length, inner=1)
-            filters = operand(w, (first * KWC + g * K) * FP, outer=step * KWC * FP, inner=FP)
-            gemm(OW, FP // lanes, pixels, filters, operand(sums, row=FP), count, K, True)
-        for ow in range(OW):
-            pixel, total = y[n, oh, ow], sums[ow]
-            for f in range(F):
-                pixel[f] = lowest if total[f] < lowest else total[f]
+    own = memory[get_thread_id()]
+    buffer = own[: KH * length].reshape((KH, length))
+    sums = own[KH * length : KH * length + (OW + ROWS) * FP].reshape((OW + ROWS, FP))
+    first, step, count = _gather_rows(x[n], buffer, oh, strides, corner, dilation, spread)
+    for ow in range(OW):
+        pixel = sums[ow]
+        for f in range(FP):
+            pixel[f] = b[f]
+    for g in range(groups):
+        pixels = operand(buffer, g * dilation[1] * C, row=strides[1] * C, outer=length, inner=1)
+        filters = operand(w, (first * KWC + g * K) * FP, outer=step * KWC * FP, inner=FP)
+        gemm(OW, FP // lanes, pixels, filters, operand(sums, row=FP), count, K, True)
+    for ow in range(OW):
+        pixel, total = y[n, oh, ow], sums[ow]
+        for f in range(F):
+            pixel[f] = lowest if total[f] < lowest else total[f]
 
 
 @jit
@@ -239,34 +242,45 @@ def _gradient_plan(
     return [(shape, dtype) for shape in shapes]
 
 
-@jit(parallel=True)
+@jit
 def _grad_filter(x, dy, scratch, KW, strides, corner, dilation):
     """Add to the partial sums of dw, from x (N, H, W, C) and dy (N, OH, OW, F), by bands of output rows.
 
     `scratch` holds a band of image rows (threads, rows, width) and of gradients (threads, band, OW, FP) for
     each thread, and partial sums (P, KH, groups, rows, FP), of which sum p has the images p, p + P, ...
     """
+    parallel_for(_grad_filter_sum, len(scratch[2]), (x, dy, scratch, KW, strides, corner, dilation))
+
+
+@jit
+def _grad_filter_sum(p, x, dy, scratch, KW, strides, corner, dilation):
+    """Partial sum p."""
     images, gradients, partial = scratch
     N, OH, C = x.shape[0], dy.shape[1], x.shape[3]
     P, KH, groups, _, FP = partial.shape
     (SH, SW), (DH, DW) = strides, dilation
     band, OW, width, lanes = gradients.shape[1], dy.shape[2], images.shape[2], VECTOR_BYTES // x.itemsize
-    for index in prange(P):
-        p, t = np.int64(index), get_thread_id()
-        for n in range(p, N, P):
-            for top in range(0, OH, band):
-                count = min(band, OH - top)
-                _load_band(
-                    x[n], images[t], top * SH - corner[0], (count - 1) * SH + (KH - 1) * DH + 1, corner[1]
-                )
-                _load_gradients(dy[n, top : top + count], gradients[t])
-                for kh in range(KH):
-                    for g in range(groups):
-                        start = kh * DH * width + g * DW * C
-                        pixels = operand(images[t], start, row=1, outer=SH * width, inner=SW * C)
-                        gradient = operand(gradients[t], outer=OW * FP, inner=FP)
-                        target = operand(partial[p, kh, g], row=FP)
-                        gemm(KW * C // groups, FP // lanes, pixels, gradient, target, count, OW, True)
+    image, gradient = images[get_thread_id()], gradients[get_thread_id()]
+    for n in range(p, N, P):
+        for top in range(0, OH, band):
+            count = min(band, OH - top)
+            _load_band(x[n], image, top * SH - corner[0], (count - 1) * SH + (KH - 1) * DH + 1, corner[1])
+            _load_gradients(dy[n, top : top + count], gradient)
+            for kh in range(KH):
+                for g in range(groups):
+                    start = kh * DH * width + g * DW * C
+                    pixels = operand(image, start, row=1, outer=SH * width, inner=SW * C)
+                    target = operand(partial[p, kh, g], row=FP)
+                    gemm(
+                        KW * C // groups,
+                        FP // lanes,
+                        pixels,
+                        operand(gradient, outer=OW * FP, inner=FP),
+                        target,
+                        count,
+                        OW,
+                        True,
+                    )
 
 
 @jit

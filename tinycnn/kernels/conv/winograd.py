@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import get_num_threads, get_thread_id, prange
+from numba import get_num_threads, get_thread_id
 
 from tinycnn.kernels.conv.winograd_image import correlate_image, fits_one_thread
 from tinycnn.kernels.conv.winograd_tiles import (
@@ -41,6 +41,7 @@ from tinycnn.kernels.primitives.simd import VECTOR_BYTES
 from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
 from tinycnn.kernels.runtime.memory import allocate, contiguous, whole_vectors
+from tinycnn.kernels.runtime.parallel import parallel_for
 from tinycnn.kernels.runtime.partition import PARTIAL_SUMS
 from tinycnn.kernels.selection import tile_size
 from tinycnn.support.checks import Pads, Pair
@@ -156,30 +157,39 @@ def _forward_plan(
     return images, m, [(shape, dtype) for shape in shapes]
 
 
-@jit(parallel=True)
+@jit
 def _transform_filters(w, U, m):
     """U (alpha^2, C * FP + lanes) of w (r, r, C, FP)."""
-    for c in prange(w.shape[2]):
-        filter_tiles(w, c, 0, w.shape[3], U, m)
+    parallel_for(_transform_channel, w.shape[2], (w, U, m))
 
 
-@jit(parallel=True)
+@jit
+def _transform_channel(c, w, U, m):
+    """Do the work of `_transform_filters` for channel c."""
+    filter_tiles(w, c, 0, w.shape[3], U, m)
+
+
+@jit
 def _forward(x, U, b, y, scratch, images, tile, corner, relu):
     """y (N, OH, OW, F) of x (N, H, W, C), U (alpha^2, C * FP + lanes) and b (FP).
 
     `scratch` has the four arrays of `Buffers` for each thread, (threads, ...); `tile` is (m, r).
     """
+    parallel_for(_forward_block, ceil_div(len(y), images), (x, U, b, y, scratch, images, tile, corner, relu))
+
+
+@jit
+def _forward_block(block, x, U, b, y, scratch, images, tile, corner, relu):
+    """Do the work of `_forward` for one block of images."""
     N, OH, OW, _ = y.shape
     image, V, M, out = scratch
-    for index in prange(ceil_div(N, images)):
-        block, t = np.int64(index), get_thread_id()  # the index of a prange is unsigned
-        first, last = block * images, min(block * images + images, N)
-        tiling = tiling_of(tile[0], tile[1], OH, OW)
-        buffers = Buffers(image[t], V[t], M[t], out[t])
-        products(x, first, last, U, buffers, tiling, corner)
-        for n in range(first, last):
-            output_tiles(buffers.M, buffers.out, n - first, tiling)
-            rectify_image(buffers.out, b, relu, y[n], 0)
+    first, last, t = block * images, min(block * images + images, N), get_thread_id()
+    tiling = tiling_of(tile[0], tile[1], OH, OW)
+    buffers = Buffers(image[t], V[t], M[t], out[t])
+    products(x, first, last, U, buffers, tiling, corner)
+    for n in range(first, last):
+        output_tiles(buffers.M, buffers.out, n - first, tiling)
+        rectify_image(buffers.out, b, relu, y[n], 0)
 
 
 @jit
@@ -235,7 +245,7 @@ def _gradient_plan(
     return images, m, (r, r, C, FP), [(shape, dtype) for shape in shapes]
 
 
-@jit(parallel=True)
+@jit
 def _grad_filter(x, dy, dw, scratch, images, tile, corner):
     """dw (r, r, C, FP) of x (N, H, W, C) and dy (N, OH, OW, F), block by block of images.
 
@@ -243,45 +253,42 @@ def _grad_filter(x, dy, dw, scratch, images, tile, corner):
     rows, FP) and dU (alpha^2, C + ROWS, FP), which the threads share. `tile` is (m, r).
     """
     N, OH, OW, _ = dy.shape
-    image, gradient, V, dM, dU = scratch
-    C = x.shape[3]
+    _, _, V, dM, dU = scratch
     for first in range(0, max(N, 1), images):
-        last = min(first + images, N)
-        for index in prange(last - first):
-            n, t = np.int64(index), get_thread_id()
-            tiling = tiling_of(tile[0], tile[1], OH, OW)
-            _transform_image(x[first + n], dy[first + n], image[t], gradient[t], V, dM, n, tiling, corner)
-        tiles = (last - first) * ceil_div(OH, tile[0]) * ceil_div(OW, tile[0])
-        for point in prange(len(dU)):  # dU (+)= V^T dM: a thread has a point to itself, so no sums are joined
-            _grad_point(V[point], dM[point], dU[point], C, tiles, first > 0)
-    for c in prange(C):
-        _transform_back(dU, dw, np.int64(c), tile)
+        count = min(images, N - first)
+        parallel_for(_transform_image, count, (x[first:], dy[first:], scratch, tile, corner))
+        tiles = count * ceil_div(OH, tile[0]) * ceil_div(OW, tile[0])
+        # a thread has a point to itself, so no sums are joined
+        parallel_for(_grad_point, len(dU), (V, dM, dU, x.shape[3], tiles, first > 0))
+    parallel_for(_transform_back, x.shape[3], (dU, dw, tile))
 
 
 @jit
-def _transform_image(x, dy, image, gradient, V, dM, n, tiling, corner):
-    """Transform x (H, W, C) and dy (OH, OW, F), number n of its block, into V and dM (alpha^2, rows, ...)."""
-    whole = corner[0] == corner[1] == 0 and x.shape == image.shape  # then it is its own padded form
+def _transform_image(n, x, dy, scratch, tile, corner):
+    """Transform image n of its block, x (N, H, W, C) and dy (N, OH, OW, F), into V and dM."""
+    image, gradient, V, dM, _ = scratch
+    padded, padded_dy = image[get_thread_id()], gradient[get_thread_id()]
+    tiling = tiling_of(tile[0], tile[1], dy.shape[1], dy.shape[2])
+    whole = corner[0] == corner[1] == 0 and x.shape[1:] == padded.shape  # then it is its own padded form
     if not whole:
-        gather_image(x, image, corner[0], corner[1])
-    input_tiles(x if whole else image, V, n, tiling)
-    gradient_whole = dy.shape == gradient.shape
-    if not gradient_whole:
-        gather_image(dy, gradient, 0, 0)
-    gradient_tiles(dy if gradient_whole else gradient, dM, n, tiling)
+        gather_image(x[n], padded, corner[0], corner[1])
+    input_tiles(x[n] if whole else padded, V, n, tiling)
+    whole = dy.shape[1:] == padded_dy.shape
+    if not whole:
+        gather_image(dy[n], padded_dy, 0, 0)
+    gradient_tiles(dy[n] if whole else padded_dy, dM, n, tiling)
 
 
 @jit
-def _grad_point(V, dM, dU, C, tiles, add):
-    """dU (C, FP) = [dU +] V^T dM, with V (tiles, CP) and dM (tiles, FP)."""
-    CP, FP, lanes = V.shape[1], dM.shape[1], VECTOR_BYTES // V.itemsize
-    gemm(
-        C, FP // lanes, operand(V, row=1, inner=CP), operand(dM, inner=FP), operand(dU, row=FP), 1, tiles, add
-    )
+def _grad_point(point, V, dM, dU, C, tiles, add):
+    """dU[point] (C, FP) = [dU +] V^T dM, with V[point] (tiles, CP) and dM[point] (tiles, FP)."""
+    CP, FP, lanes = V.shape[2], dM.shape[2], VECTOR_BYTES // V.itemsize
+    pixels, gradients = operand(V[point], row=1, inner=CP), operand(dM[point], inner=FP)
+    gemm(C, FP // lanes, pixels, gradients, operand(dU[point], row=FP), 1, tiles, add)
 
 
 @jit
-def _transform_back(dU, dw, c, tile):
+def _transform_back(c, dU, dw, tile):
     """dw (r, r, C, FP)[:, :, c] of dU (alpha^2, C + ROWS, FP)."""
     m, r = tile
     _, _, C, FP = dw.shape

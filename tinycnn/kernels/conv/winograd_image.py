@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import get_num_threads, prange
+from numba import get_num_threads
 from numba.extending import register_jitable
 
 from tinycnn.kernels.conv.winograd_tiles import (
@@ -32,6 +32,7 @@ from tinycnn.kernels.primitives.simd import VECTOR_BYTES
 from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
 from tinycnn.kernels.runtime.memory import allocate, contiguous, whole_vectors
+from tinycnn.kernels.runtime.parallel import parallel_for
 from tinycnn.kernels.selection import tile_size
 from tinycnn.support.checks import Pair
 
@@ -106,26 +107,23 @@ def filters_room(OH, OW, r, C, F, m, lanes, threads):
     return room.image + room.V + room.U + room.M + room.out
 
 
-@jit(parallel=True)
+@jit
 def correlate_filters(x, w, b, y, memory, m, corner, relu, pool_size, pool_strides):
     """y (PH, PW, F), max-pooled, of x (H, W, C), w (r, r, C, FP) and b (F); memory (threads, room)."""
-    for index in prange(len(memory)):
-        thread = np.int64(index)  # the index of a prange is unsigned: all would be compiled for both
-        _correlate_share(
-            x, w, b, y, memory[thread], thread, len(memory), m, corner, relu, pool_size, pool_strides
-        )
+    operands = x, w, b, y, memory, m, corner, relu, pool_size, pool_strides
+    parallel_for(_correlate_share, len(memory), operands)
 
 
 @jit
-def _correlate_share(x, w, b, y, memory, thread, threads, m, corner, relu, pool_size, pool_strides):
-    """Compute the filters of one thread: every `threads`-th block of y (PH, PW, F); memory (room,)."""
-    PH, PW, F = y.shape
+def _correlate_share(share, x, w, b, y, memory, m, corner, relu, pool_size, pool_strides):
+    """Do the work of `correlate_filters` for one share of the filters: every block whose turn it is."""
+    (PH, PW, F), shares, own = y.shape, len(memory), memory[share]
     # the convolution's outputs that the pool reads
     OH, OW = (PH - 1) * pool_strides[0] + pool_size[0], (PW - 1) * pool_strides[1] + pool_size[1]
     r, _, C, FP = w.shape
     lanes = VECTOR_BYTES // x.itemsize
-    room = room_of(OH, OW, r, C, F, m, lanes, threads)
-    if thread * room.filters >= FP:
+    room = room_of(OH, OW, r, C, F, m, lanes, shares)
+    if share * room.filters >= FP:
         return
     tiling = tiling_of(m, r, OH, OW)
     points, tiles = (m + r - 1) * (m + r - 1), tiling.TH * tiling.TW
@@ -134,18 +132,18 @@ def _correlate_share(x, w, b, y, memory, thread, threads, m, corner, relu, pool_
     U_at = V_at + room.V
     M_at = U_at + room.U
     out_at = M_at + room.M
-    V = memory[V_at:U_at].reshape((points, tiles + ROWS, round_up(C, lanes)))
-    image = memory[:V_at].reshape((height + r - 1, width + r - 1, round_up(C, lanes)))
+    V = own[V_at:U_at].reshape((points, tiles + ROWS, round_up(C, lanes)))
+    image = own[:V_at].reshape((height + r - 1, width + r - 1, round_up(C, lanes)))
     whole = corner[0] == corner[1] == 0 and x.shape == image.shape  # then it is its own padded form
     if not whole:
         gather_image(x, image, corner[0], corner[1])
     input_tiles(x if whole else image, V, 0, tiling)
-    for first in range(thread * room.filters, FP, threads * room.filters):
+    for first in range(share * room.filters, FP, shares * room.filters):
         count = min(room.filters, FP - first)
         row = C * count + lanes
-        U = memory[U_at : U_at + points * row].reshape((points, row))
-        M = memory[M_at : M_at + points * (tiles + ROWS) * count].reshape((points, tiles + ROWS, count))
-        out = memory[out_at : out_at + height * width * count].reshape((height, width, count))
+        U = own[U_at : U_at + points * row].reshape((points, row))
+        M = own[M_at : M_at + points * (tiles + ROWS) * count].reshape((points, tiles + ROWS, count))
+        out = own[out_at : out_at + height * width * count].reshape((height, width, count))
         for c in range(C):
             filter_tiles(w, c, first, count, U, m)
         multiply(V, U, M, C, tiles)

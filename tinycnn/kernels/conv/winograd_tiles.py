@@ -106,7 +106,7 @@ def output_tiles(M, out, n, tiling):
                 _output_tile(m, r, tile, operand(out, target + f, row=WP * FP, inner=FP))
 
 
-@jit
+@linked(lambda real: (array_type(real, 3), array_type(real, 3), types.int64, TILING))
 def gradient_tiles(gradient, dM, n, tiling):
     """Transform the tiles of gradient (TH m, TW m, FP), image n of a block, into dM (alpha^2, tiles, FP)."""
     m, r, TH, TW = tiling

@@ -18,7 +18,7 @@ read, so nothing is packed there: the threads share out the partial sums.
 from functools import lru_cache
 
 import numpy as np
-from numba import get_num_threads, get_thread_id, prange
+from numba import get_num_threads, get_thread_id
 
 from tinycnn.kernels.primitives.gemm import ROWS, gemm, gemv
 from tinycnn.kernels.primitives.integers import ceil_div, round_up
@@ -27,6 +27,7 @@ from tinycnn.kernels.primitives.simd import VECTOR_BYTES
 from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
 from tinycnn.kernels.runtime.memory import allocate, contiguous
+from tinycnn.kernels.runtime.parallel import parallel_for
 
 # Sizes of a block in M, N and K: the packed blocks take some 600 KB of a level 2 cache.
 BLOCK_M, BLOCK_N, BLOCK_K = 132, 128, 480
@@ -54,15 +55,19 @@ def _row_by_matrix(x: np.ndarray, w: np.ndarray, y: np.ndarray) -> None:
     partial.sum(axis=0, keepdims=True, out=y)
 
 
-@jit(parallel=True)
+@jit
 def multiply_row(x, w, partial):
     """partial (P, N) = the partial sums of x (K) @ w (K, N), each over a run of K."""
-    K = len(x)
-    run = ceil_div(K, len(partial))
-    for index in prange(len(partial)):
-        first = min(np.int64(index) * run, K)
-        last = min(first + run, K)
-        gemv(x[first:last], w[first:last], partial[index])
+    parallel_for(_multiply_run, len(partial), (x, w, partial))
+
+
+@jit
+def _multiply_run(p, x, w, partial):
+    """Partial sum p."""
+    run = ceil_div(len(x), len(partial))
+    first = min(p * run, len(x))
+    last = min(first + run, len(x))
+    gemv(x[first:last], w[first:last], partial[p])
 
 
 def _by_blocks(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
@@ -101,34 +106,40 @@ def _plan(
     return [(shape, dtype) for shape in shapes]
 
 
-@jit(parallel=True)
+@jit
 def _multiply(a, b, partial, scratch, a_transposed, b_transposed, in_place):
     """partial (P, M, N) = a (M, K) @ b (K, N) in P runs of K; a transposed matrix is given as its transpose.
 
     `scratch` has blocks of a, of b and of their product for each thread, (threads, rows, columns).
     """
-    left, right, products = scratch
     P, M, N = partial.shape
+    blocks = P * ceil_div(M, BLOCK_M) * ceil_div(N, BLOCK_N)
+    parallel_for(_multiply_block, blocks, (a, b, partial, scratch, a_transposed, b_transposed, in_place))
+
+
+@jit
+def _multiply_block(block, a, b, partial, scratch, a_transposed, b_transposed, in_place):
+    """Do the work of `_multiply` for one block of `partial`."""
+    left, right, products = scratch
+    _, M, N = partial.shape
     K, lanes = a.shape[0 if a_transposed else 1], VECTOR_BYTES // a.itemsize
     rows, columns = ceil_div(M, BLOCK_M), ceil_div(N, BLOCK_N)
-    for index in prange(P * rows * columns):
-        task, t = np.int64(index), get_thread_id()
-        p, i, j = task // (rows * columns), task // columns % rows * BLOCK_M, task % columns * BLOCK_N
-        k = p * BLOCK_K
-        m, n, depth = min(BLOCK_M, M - i), min(BLOCK_N, N - j), min(BLOCK_K, K - k)
-        product = products[t]
-        if a_transposed:
-            block_a = _packed_columns(a[k : k + depth, i : i + m], left[t])
-        else:
-            block_a = _packed_rows(a[i : i + m, k : k + depth], left[t])
-        if in_place:
-            block_b = operand(b, k * N + j, inner=N)
-        elif b_transposed:
-            block_b = _packed_columns(b[j : j + n, k : k + depth].T, right[t])
-        else:
-            block_b = _packed_columns(b[k : k + depth, j : j + n], right[t])
-        gemm(m, ceil_div(n, lanes), block_a, block_b, operand(product, row=product.shape[1]), 1, depth, False)
-        pack(product[:m, :n], partial[p, i : i + m, j : j + n])
+    p, i, j = block // (rows * columns), block // columns % rows * BLOCK_M, block % columns * BLOCK_N
+    k, t = p * BLOCK_K, get_thread_id()
+    m, n, depth = min(BLOCK_M, M - i), min(BLOCK_N, N - j), min(BLOCK_K, K - k)
+    product = products[t]
+    if a_transposed:
+        block_a = _packed_columns(a[k : k + depth, i : i + m], left[t])
+    else:
+        block_a = _packed_rows(a[i : i + m, k : k + depth], left[t])
+    if in_place:
+        block_b = operand(b, k * N + j, inner=N)
+    elif b_transposed:
+        block_b = _packed_columns(b[j : j + n, k : k + depth].T, right[t])
+    else:
+        block_b = _packed_columns(b[k : k + depth, j : j + n], right[t])
+    gemm(m, ceil_div(n, lanes), block_a, block_b, operand(product, row=product.shape[1]), 1, depth, False)
+    pack(product[:m, :n], partial[p, i : i + m, j : j + n])
 
 
 @jit

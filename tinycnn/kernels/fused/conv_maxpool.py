@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import get_num_threads, get_thread_id, prange
+from numba import get_num_threads, get_thread_id
 
 from tinycnn.kernels.conv.winograd import Buffers, prepare, products
 from tinycnn.kernels.conv.winograd_tiles import output_tiles, tiling_of
@@ -20,6 +20,7 @@ from tinycnn.kernels.primitives.philox import bits_room, fill_bits
 from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
 from tinycnn.kernels.runtime.memory import allocate, contiguous
+from tinycnn.kernels.runtime.parallel import parallel_for
 from tinycnn.support.checks import Pads, Pair
 
 
@@ -71,30 +72,35 @@ def conv2d_maxpool(
     return y, argmax
 
 
-@jit(parallel=True)
+@jit
 def _conv2d_maxpool(x, U, b, y, argmax, scratch, images, conv, pool_size, pool_strides, mask):
     """y, argmax (N, PH, PW, F) of x (N, H, W, C), U (alpha^2, C * FP + lanes) and b (FP).
 
     `scratch` has for each thread the four arrays of `winograd.Buffers`, and random bits (threads, room) as
     words and as numbers of 16 bits; `conv` is (m, r, OH, OW, PT, PL); `mask` has the fields of a `Mask`.
     """
+    operands = x, U, b, y, argmax, scratch, images, conv, pool_size, pool_strides, mask
+    parallel_for(_conv2d_maxpool_block, ceil_div(len(y), images), operands)
+
+
+@jit
+def _conv2d_maxpool_block(block, x, U, b, y, argmax, scratch, images, conv, pool_size, pool_strides, mask):
+    """Do the work of `_conv2d_maxpool` for one block of images."""
     N, PH, PW, F = y.shape
     image, V, M, out, words, bits = scratch
     m, r, OH, OW, PT, PL = conv
     key, threshold, scale = mask
-    size = PH * PW * F
-    for index in prange(ceil_div(N, images)):
-        block, t = np.int64(index), get_thread_id()
-        first, last = block * images, min(block * images + images, N)
-        tiling = tiling_of(m, r, OH, OW)
-        buffers = Buffers(image[t], V[t], M[t], out[t])
-        products(x, first, last, U, buffers, tiling, (PT, PL))
-        for n in range(first, last):
-            output_tiles(buffers.M, buffers.out, n - first, tiling)
-            start = fill_bits(key, n * size, size, words[t]) if threshold > 0 else 0
-            pool_image(
-                buffers.out, b, y[n], argmax[n], pool_size, pool_strides, bits[t, start:], threshold, scale
-            )
+    size, t = PH * PW * F, get_thread_id()
+    first, last = block * images, min(block * images + images, N)
+    tiling = tiling_of(m, r, OH, OW)
+    buffers = Buffers(image[t], V[t], M[t], out[t])
+    products(x, first, last, U, buffers, tiling, (PT, PL))
+    for n in range(first, last):
+        output_tiles(buffers.M, buffers.out, n - first, tiling)
+        start = fill_bits(key, n * size, size, words[t]) if threshold > 0 else 0
+        pool_image(
+            buffers.out, b, y[n], argmax[n], pool_size, pool_strides, bits[t, start:], threshold, scale
+        )
 
 
 def maxpool(
@@ -124,16 +130,20 @@ def maxpool(
     return y, argmax
 
 
-@jit(parallel=True)
+@jit
 def _maxpool(z, b, y, argmax, words, bits, pool_size, strides, mask):
     """y, argmax (N, PH, PW, F) of z (N, OH, OW, F), b (F); random bits (threads, room), `mask` as above."""
-    N, PH, PW, F = y.shape
+    parallel_for(_maxpool_image, len(y), (z, b, y, argmax, words, bits, pool_size, strides, mask))
+
+
+@jit
+def _maxpool_image(n, z, b, y, argmax, words, bits, pool_size, strides, mask):
+    """Do the work of `_maxpool` for image n."""
+    _, PH, PW, F = y.shape
     key, threshold, scale = mask
-    size = PH * PW * F
-    for index in prange(N):
-        n, t = np.int64(index), get_thread_id()
-        start = fill_bits(key, n * size, size, words[t]) if threshold > 0 else 0
-        pool_image(z[n], b, y[n], argmax[n], pool_size, strides, bits[t, start:], threshold, scale)
+    size, t = PH * PW * F, get_thread_id()
+    start = fill_bits(key, n * size, size, words[t]) if threshold > 0 else 0
+    pool_image(z[n], b, y[n], argmax[n], pool_size, strides, bits[t, start:], threshold, scale)
 
 
 def _outputs(

@@ -17,7 +17,7 @@ whose maximum it is, scaled, add up to its patch of dx.
 from functools import lru_cache
 
 import numpy as np
-from numba import get_num_threads, get_thread_id, prange
+from numba import get_num_threads, get_thread_id
 
 from tinycnn.kernels.conv.winograd_tiles import gather_image
 from tinycnn.kernels.fused.nonzero_lists import Lists, list_by_filter, list_by_tap
@@ -28,6 +28,7 @@ from tinycnn.kernels.primitives.sparse_rows import add_rows, nonzeros
 from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
 from tinycnn.kernels.runtime.memory import allocate, contiguous
+from tinycnn.kernels.runtime.parallel import parallel_for
 from tinycnn.kernels.runtime.partition import PARTIAL_SUMS
 from tinycnn.support.checks import Pads, Pair
 
@@ -111,7 +112,7 @@ def _check(argmax: np.ndarray, pool_size: Pair, size: int) -> None:
         raise ValueError(f"expected an image, and filters, of less than 2**31 numbers, received {size}")
 
 
-@jit(parallel=True)
+@jit
 def _grad_filter(x, dy, argmax, dw, scratch, block, padding, pool_size, pool_strides, scale):
     """dw (KH, KW * C, F), and the partial sums of db, of x (N, H, W, C) and dy, argmax (N, PH, PW, F).
 
@@ -119,34 +120,40 @@ def _grad_filter(x, dy, argmax, dw, scratch, block, padding, pool_size, pool_str
     sums of dw (P, F, KH, row) and db (P, F), of which sum p has the blocks p, p + P, ...; `block` is (images,
     filters).
     """
+    _, _, _, partial, _ = scratch
+    operands = x, dy, argmax, scratch, block, padding, pool_size, pool_strides, scale
+    parallel_for(_grad_filter_sum, len(partial), operands)
+    parallel_for(_sum_filter, partial.shape[1], (partial, dw))
+
+
+@jit
+def _grad_filter_sum(p, x, dy, argmax, scratch, block, padding, pool_size, pool_strides, scale):
+    """Partial sum p of dw and db."""
     image, values, offsets, partial, biases = scratch
     N, H, W, C = x.shape
     P, F, KH, row = partial.shape
     (images, group), (PT, PB), (PL, PR) = block, padding[0], padding[1]
     HP, WP, lanes = H + PT + PB, W + PL + PR, VECTOR_BYTES // x.itemsize
     capacity, flat = images * dy.shape[1] * dy.shape[2], x.reshape(x.size)
-    for index in prange(P):
-        p, t = np.int64(index), get_thread_id()
-        lists = Lists(values[t], offsets[t], np.empty(group, np.int64), capacity)
-        partial[p] = 0
-        for first in range(p * images, N, P * images):
-            last = min(first + images, N)
-            if image.shape[1] == 0:  # the images can be read where they are
-                source = flat[first * HP * WP * C :]
-            else:
-                source = image[t]
-                _load_images(x[first:last], source, HP, WP, PT, PL)
-            for f0 in range(0, F, group):
-                f1 = min(f0 + group, F)
-                some_dy, some_argmax = dy[first:last, :, :, f0:f1], argmax[first:last, :, :, f0:f1]
-                bias, shape = biases[p, f0:f1], (HP, WP, C)
-                list_by_filter(some_dy, some_argmax, lists, bias, shape, pool_size, pool_strides, scale)
-                for f in range(f0, f1):
-                    entries = nonzeros(lists.values, lists.offsets, (f - f0) * capacity, lists.counts[f - f0])
-                    target = operand(partial[p, f], row=row)
-                    add_rows(KH, row // lanes, entries, operand(source, row=WP * C), target)
-    for f in prange(F):
-        _sum_filter(partial, dw, np.int64(f))
+    t = get_thread_id()
+    lists = Lists(values[t], offsets[t], np.empty(group, np.int64), capacity)
+    partial[p] = 0
+    for first in range(p * images, N, P * images):
+        last = min(first + images, N)
+        if image.shape[1] == 0:  # the images can be read where they are
+            source = flat[first * HP * WP * C :]
+        else:
+            source = image[t]
+            _load_images(x[first:last], source, HP, WP, PT, PL)
+        for f0 in range(0, F, group):
+            f1 = min(f0 + group, F)
+            some_dy, some_argmax = dy[first:last, :, :, f0:f1], argmax[first:last, :, :, f0:f1]
+            bias, shape = biases[p, f0:f1], (HP, WP, C)
+            list_by_filter(some_dy, some_argmax, lists, bias, shape, pool_size, pool_strides, scale)
+            for f in range(f0, f1):
+                entries = nonzeros(lists.values, lists.offsets, (f - f0) * capacity, lists.counts[f - f0])
+                target = operand(partial[p, f], row=row)
+                add_rows(KH, row // lanes, entries, operand(source, row=WP * C), target)
 
 
 @jit
@@ -158,7 +165,7 @@ def _load_images(x, source, HP, WP, PT, PL):
 
 
 @jit
-def _sum_filter(partial, dw, f):
+def _sum_filter(f, partial, dw):
     """dw (KH, KW * C, F)[..., f] = the sum of partial (P, F, KH, row)[:, f]."""
     for kh in range(partial.shape[2]):
         total = partial[0, f, kh]
@@ -221,36 +228,42 @@ def _input_plan(
     ]
 
 
-@jit(parallel=True)
+@jit
 def _grad_input(dy, argmax, filters, dx, scratch, WP, corner, pool_size, pool_strides, scale):
     """dx (N, H, W, C) of dy, argmax (N, PH, PW, F) and filters (F, KH, row).
 
     `scratch` has for each thread a padded image (threads, room), and values and offsets of lists (threads,
     entries); WP is the width of that image.
     """
+    operands = dy, argmax, filters, dx, scratch, WP, corner, pool_size, pool_strides, scale
+    parallel_for(_grad_input_image, len(dx), operands)
+
+
+@jit
+def _grad_input_image(n, dy, argmax, filters, dx, scratch, WP, corner, pool_size, pool_strides, scale):
+    """Do the work of `_grad_input` for image n."""
     image, values, offsets = scratch
-    N, H, W, C = dx.shape
+    _, H, W, C = dx.shape
     F, KH, row = filters.shape
     taps, lanes = pool_size[0] * pool_size[1], VECTOR_BYTES // dx.itemsize
-    for index in prange(N):
-        n, t = np.int64(index), get_thread_id()
-        lists = Lists(values[t], offsets[t], np.empty(taps + 1, np.int64), F)
-        in_place = image.shape[1] == 0
-        target = dx[n].reshape(H * W * C) if in_place else image[t]
-        target[:] = 0
-        for ph in range(dy.shape[1]):
-            for pw in range(dy.shape[2]):
-                list_by_tap(dy[n, ph, pw], argmax[n, ph, pw], lists, KH * row, scale)
-                for tap in range(taps):
-                    h, w = (
-                        ph * pool_strides[0] + tap // pool_size[1],
-                        pw * pool_strides[1] + tap % pool_size[1],
-                    )
-                    entries = nonzeros(lists.values, lists.offsets, tap * F, lists.counts[tap])
-                    patch = operand(target, (h * WP + w) * C, row=WP * C)
-                    add_rows(KH, row // lanes, entries, operand(filters, row=row), patch)
-        if not in_place:
-            _crop_image(target, dx[n], WP, corner)
+    t = get_thread_id()
+    lists = Lists(values[t], offsets[t], np.empty(taps + 1, np.int64), F)
+    in_place = image.shape[1] == 0
+    target = dx[n].reshape(H * W * C) if in_place else image[t]
+    target[:] = 0
+    for ph in range(dy.shape[1]):
+        for pw in range(dy.shape[2]):
+            list_by_tap(dy[n, ph, pw], argmax[n, ph, pw], lists, KH * row, scale)
+            for tap in range(taps):
+                h, w = (
+                    ph * pool_strides[0] + tap // pool_size[1],
+                    pw * pool_strides[1] + tap % pool_size[1],
+                )
+                entries = nonzeros(lists.values, lists.offsets, tap * F, lists.counts[tap])
+                patch = operand(target, (h * WP + w) * C, row=WP * C)
+                add_rows(KH, row // lanes, entries, operand(filters, row=row), patch)
+    if not in_place:
+        _crop_image(target, dx[n], WP, corner)
 
 
 @jit

@@ -6,12 +6,12 @@
 """
 
 import numpy as np
-from numba import prange
 
 from tinycnn.kernels.primitives.integers import ceil_div
 from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
 from tinycnn.kernels.runtime.memory import allocate, contiguous
+from tinycnn.kernels.runtime.parallel import parallel_for
 from tinycnn.kernels.runtime.partition import PARTIAL_SUMS
 
 
@@ -26,13 +26,19 @@ def relu_gradient(y: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return dz, partial.sum(axis=0)
 
 
-@jit(parallel=True)
+@jit
 def _relu_gradient(y, dy, dz, partial):
     """dz (rows, F), and partial sums (P, F) of db, of y and dy (rows, F)."""
+    parallel_for(_relu_gradient_run, len(partial), (y, dy, dz, partial))
+
+
+@jit
+def _relu_gradient_run(p, y, dy, dz, partial):
+    """Do the work of `_relu_gradient` for run p of the rows."""
     rows = ceil_div(len(y), len(partial))
-    for p in prange(len(partial)):
-        total = partial[p]
-        for i in range(p * rows, min(p * rows + rows, len(y))):
-            for f in range(total.size):
-                dz[i, f] = dy[i, f] if y[i, f] > 0 else 0
-                total[f] += dz[i, f]
+    first, last = min(p * rows, len(y)), min(p * rows + rows, len(y))
+    y, dy, dz, total = y[first:last], dy[first:last], dz[first:last], partial[p]
+    for i in range(len(y)):
+        for f in range(total.size):
+            dz[i, f] = dy[i, f] if y[i, f] > 0 else 0
+            total[f] += dz[i, f]

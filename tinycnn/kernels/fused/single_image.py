@@ -16,7 +16,7 @@ instruction, it took a twelfth longer.)
 """
 
 import numpy as np
-from numba import get_num_threads, prange
+from numba import get_num_threads
 from numba.extending import register_jitable
 
 from tinycnn.kernels.conv.direct import convolve_rows, row_room
@@ -29,6 +29,7 @@ from tinycnn.kernels.primitives.simd import VECTOR_BYTES
 from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
 from tinycnn.kernels.runtime.memory import aligned_empty
+from tinycnn.kernels.runtime.parallel import parallel_for
 
 
 class Program:
@@ -188,19 +189,18 @@ def _softmax(z):
     np.maximum(z, np.finfo(z.dtype).tiny, z)
 
 
-@jit(parallel=True)
+@jit
 def _maxpool_rows(x, y, pool_size, strides, corner):
     """y (OH, OW, C) = max-pool of x (H, W, C); `corner` is the padding at the top and at the left."""
-    for oh in prange(len(y)):
-        _maxpool_row(x, y[oh], np.int64(oh) * strides[0] - corner[0], pool_size, strides[1], corner[1])
+    parallel_for(_maxpool_row, len(y), (x, y, pool_size, strides, corner))
 
 
 @jit
-def _maxpool_row(x, y, top, pool_size, SW, PL):
-    """y (OW, C) = the maximum of each window of x (H, W, C) that begins in row `top`; the first NaN stays."""
-    H, W, C = x.shape
-    for ow in range(len(y)):
-        left, out = ow * SW - PL, y[ow]
+def _maxpool_row(oh, x, y, pool_size, strides, corner):
+    """Row `oh` of y: the maximum of each window; the first NaN stays."""
+    (H, W, C), top = x.shape, oh * strides[0] - corner[0]
+    for ow in range(y.shape[1]):
+        left, out = ow * strides[1] - corner[1], y[oh, ow]
         out[:] = x[max(top, 0), max(left, 0)]
         for h in range(max(top, 0), min(top + pool_size[0], H)):
             for w in range(max(left, 0), min(left + pool_size[1], W)):

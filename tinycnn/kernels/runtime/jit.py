@@ -10,7 +10,8 @@
 - error_model "numpy": dividing by zero gives inf, without a branch around every division.
 - cached: compiled once for each kind of CPU and each state of the sources (`runtime.cache`), with one line on
   stderr before the pause (`support.notices`).
-- parallel: on all cores; Python calls it inside `with threads.guard`.
+
+A kernel on all cores is a jitted function that calls `runtime.parallel.parallel_for`.
 """
 
 import ast
@@ -36,11 +37,9 @@ FLAGS: dict[str, Any] = {
 }
 
 
-def jit(function: Callable[..., Any] | None = None, *, parallel: bool = False) -> Any:
-    """Compile a function with the project's flags. Use as `@jit` or `@jit(parallel=True)`."""
-    if function is None:
-        return lambda decorated: jit(decorated, parallel=parallel)
-    compiled: Any = numba.njit(function, parallel=parallel, **FLAGS)
+def jit(function: Callable[..., Any]) -> Any:
+    """Compile a function with the project's flags, at its first call. Use as `@jit`."""
+    compiled: Any = numba.njit(function, **FLAGS)
     try:
         # What cache=True does, but for the stamp: Numba compares one file with its cache, and an inlined
         # function of another file may have changed too, or the flags above.
