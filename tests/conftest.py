@@ -15,7 +15,13 @@ WORKER = "PYTEST_XDIST_WORKER"
 
 
 def pytest_configure(config):
-    """Compile the kernels of `mnist_cnn`, on all cores, before all tests do it one by one."""
+    """Compile the kernels of `mnist_cnn`, on all cores, before all tests do it one by one.
+
+    The workers of pytest-xdist share the cores: a thread of one that spins while it waits takes time from
+    another, so threads sleep instead.
+    """
+    if getattr(config.option, "numprocesses", None):
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
     runs_kernels = config.option.markexpr != "smoke" and not config.option.collectonly
     if whole and runs_kernels and WORKER not in os.environ:

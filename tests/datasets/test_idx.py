@@ -274,7 +274,7 @@ def damaged(draw: Callable[..., Any], content: bytes) -> bytes:
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=120)
 def test_damage_to_a_raw_file(folder: Path, data: st.DataObject) -> None:
     content = idx_bytes(0x0D, (2, 1, 3), SMALL.tobytes()[:24])
     bad = damaged(data.draw, content)
@@ -291,7 +291,7 @@ def test_damage_to_a_raw_file(folder: Path, data: st.DataObject) -> None:
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=120)
 def test_damage_to_a_gzip_file(folder: Path, data: st.DataObject) -> None:
     content = idx_bytes(0x0B, SMALL.shape, SMALL.astype(">i2").tobytes())
     (folder / "bad.gz").write_bytes(damaged(data.draw, gzip.compress(content, mtime=0)))
@@ -304,7 +304,7 @@ def test_damage_to_a_gzip_file(folder: Path, data: st.DataObject) -> None:
 
 
 @given(content=st.binary(max_size=40), start=st.sampled_from([b"", b"\0\0", b"\0\0\x08\1", b"\x1f\x8b\x08"]))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=120)
 def test_arbitrary_bytes(folder: Path, content: bytes, start: bytes) -> None:
     (folder / "any").write_bytes(start + content)
     try:

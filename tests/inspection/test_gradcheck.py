@@ -32,7 +32,7 @@ def test_a_whole_small_network():
             Dense(5, activation="softmax"),
         ],
         seed=0,
-        input_shape=(8, 7, 2),
+        input_shape=(7, 6, 2),
         dtype="float64",
     )
     rng = np.random.default_rng(0)

@@ -13,6 +13,9 @@ import numpy as np
 
 NO_PADDING = ((0, 0), (0, 0))
 
+#: How `einsum` goes: two arrays at a time, even if what they make is larger than any of them.
+IN_PAIRS = "greedy", 2**30
+
 
 def outputs(size, kernel, stride, pads, dilation):
     """How many places a kernel has on one padded axis, counted."""
@@ -31,19 +34,19 @@ def both_axes(size, kernel, strides, padding, dilation=(1, 1)):
 
 def conv2d(x, w, b=None, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1), relu=False):
     rows, columns = both_axes(x.shape[1:3], w.shape[:2], strides, padding, dilation)
-    y = np.einsum("nhwc,akh,blw,klcf->nabf", x, rows, columns, w, optimize=True)
+    y = np.einsum("nhwc,akh,blw,klcf->nabf", x, rows, columns, w, optimize=IN_PAIRS)
     y = y if b is None else y + b
     return np.maximum(y, 0) if relu else y
 
 
 def conv2d_grad_input(dy, w, x_shape, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1)):
     rows, columns = both_axes(x_shape[1:3], w.shape[:2], strides, padding, dilation)
-    return np.einsum("nabf,akh,blw,klcf->nhwc", dy, rows, columns, w, optimize=True)
+    return np.einsum("nabf,akh,blw,klcf->nhwc", dy, rows, columns, w, optimize=IN_PAIRS)
 
 
 def conv2d_grad_filter(x, dy, w_shape, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1)):
     rows, columns = both_axes(x.shape[1:3], w_shape[:2], strides, padding, dilation)
-    return np.einsum("nhwc,akh,blw,nabf->klcf", x, rows, columns, dy, optimize=True)
+    return np.einsum("nhwc,akh,blw,nabf->klcf", x, rows, columns, dy, optimize=IN_PAIRS)
 
 
 def maxpool2d(x, pool_size, strides, padding=NO_PADDING):
@@ -62,16 +65,16 @@ def maxpool2d(x, pool_size, strides, padding=NO_PADDING):
 def maxpool2d_grad_input(dy, argmax, x_shape, pool_size, strides, padding=NO_PADDING):
     rows, columns = both_axes(x_shape[1:3], pool_size, strides, padding)
     won = argmax[..., None, None] == np.arange(pool_size[0] * pool_size[1]).reshape(pool_size)
-    return np.einsum("nabc,nabckl,akh,blw->nhwc", dy, won, rows, columns, optimize=True)
+    return np.einsum("nabc,nabckl,akh,blw->nhwc", dy, won, rows, columns, optimize=IN_PAIRS)
 
 
 def averagepool2d(x, pool_size, strides, padding=NO_PADDING):
     rows, columns = (m.sum(axis=1) for m in both_axes(x.shape[1:3], pool_size, strides, padding))
     means = (m / m.sum(axis=1, keepdims=True) for m in (rows, columns))
-    return np.einsum("nhwc,ah,bw->nabc", x, *means, optimize=True)
+    return np.einsum("nhwc,ah,bw->nabc", x, *means, optimize=IN_PAIRS)
 
 
 def averagepool2d_grad_input(dy, x_shape, pool_size, strides, padding=NO_PADDING):
     rows, columns = (m.sum(axis=1) for m in both_axes(x_shape[1:3], pool_size, strides, padding))
     means = (m / m.sum(axis=1, keepdims=True) for m in (rows, columns))
-    return np.einsum("nabc,ah,bw->nhwc", dy, *means, optimize=True)
+    return np.einsum("nabc,ah,bw->nhwc", dy, *means, optimize=IN_PAIRS)

@@ -15,7 +15,7 @@ from tests.saving.hostile_files import saved
 from tinycnn import load_model
 
 # The same examples every time, since a test that fails now and then helps nobody.
-STEADY = settings(derandomize=True, deadline=None, max_examples=150, database=None)
+STEADY = settings(derandomize=True, deadline=None, max_examples=80, database=None)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -74,12 +75,26 @@ def every_step(monkeypatch):
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0.0)
 
 
+@pytest.fixture(scope="module")
+def whole_runs(tmp_path_factory):
+    """Return a function from an optimizer to a run that nothing stops, its callbacks and its CSV file."""
+
+    @cache
+    def whole(optimizer):
+        folder = tmp_path_factory.mktemp("whole") / "run"
+        return *run(folder, optimizer=optimizer), folder.with_suffix(".csv")
+
+    return whole
+
+
 @pytest.mark.parametrize("optimizer", [AdamW, SGD])
-@pytest.mark.parametrize("error", [True, False], ids=["error", "interrupt"])
-@pytest.mark.parametrize("step", [1, 3, 4, 5, 13, 19])  # epochs have 4 steps
-def test_a_stopped_run_ends_with_the_same_bits(tmp_path, step, error, optimizer):
+@pytest.mark.parametrize(
+    ("step", "error"),  # epochs have 4 steps
+    [(1, True), (3, False), (4, True), (4, False), (5, True), (5, False), (13, False), (19, True)],
+)
+def test_a_stopped_run_ends_with_the_same_bits(tmp_path, whole_runs, step, error, optimizer):
     """Weights, moments, averages, history, the CSV file; stopped in an epoch, at its end, and after it."""
-    whole, callbacks = run(tmp_path / "whole", optimizer=optimizer)
+    whole, callbacks, csv = whole_runs(optimizer)
     try:
         run(tmp_path / "run", Stop(step, error), optimizer=optimizer)
     except KeyboardInterrupt:
@@ -91,7 +106,7 @@ def test_a_stopped_run_ends_with_the_same_bits(tmp_path, step, error, optimizer)
     assert model.optimizer.rate == whole.optimizer.rate
     assert (model.epochs_trained, model.steps_trained) == (whole.epochs_trained, whole.steps_trained)
     assert (model.history.epoch, model.history.history) == (whole.history.epoch, whole.history.history)
-    assert (tmp_path / "run.csv").read_text() == (tmp_path / "whole.csv").read_text()
+    assert (tmp_path / "run.csv").read_text() == csv.read_text()
     for callback, twin in zip(callbacks, again, strict=True):
         for value, other in zip(callback.get_state().values(), twin.get_state().values(), strict=True):
             np.testing.assert_array_equal(value, other)
@@ -308,7 +323,7 @@ model.save({folder!r} + "/final.npz")
 """
 
 
-@pytest.mark.parametrize("deaths", [2, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("deaths", [1, pytest.param(12, marks=pytest.mark.slow)])
 def test_kill(tmp_path, deaths):
     """SIGKILL at any moment after a new checkpoint, also while the next is written."""
     code, path = KILLED.format(folder=str(tmp_path)), tmp_path / "checkpoint.npz"

@@ -137,8 +137,7 @@ def test_memory_is_counted_as_before():
     assert (sys.getrefcount(y), sys.getrefcount(start)) == before
 
 
-@pytest.mark.parametrize("layer", ["omp", "workqueue"])
-def test_a_loop_from_the_cache_starts_the_threads_of_a_new_process(tmp_path, layer):
+def test_a_loop_from_the_cache_starts_the_threads_of_a_new_process(tmp_path):
     """Machine code that is loaded names symbols that only exist when Numba's threads have started."""
     program = tmp_path / "program.py"
     program.write_text(
@@ -150,7 +149,6 @@ def test_a_loop_from_the_cache_starts_the_threads_of_a_new_process(tmp_path, lay
         "print(moving_average._update.stats.cache_hits)\n"
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path)}
-    env["NUMBA_THREADING_LAYER"] = layer
     for hits in ("Counter()", "Array(float64"):
         done = subprocess.run(
             [sys.executable, program],

@@ -60,7 +60,7 @@ def python(code, *arguments, **variables):
     return done.stdout
 
 
-@pytest.mark.parametrize("layer", ["default", "workqueue"])
+@pytest.mark.parametrize("layer", [pytest.param("default", marks=pytest.mark.slow), "workqueue"])
 def test_models_that_train_at_once_get_the_same_bits_as_alone(layer):
     """Without a lock, workqueue ends the process: "Concurrent access has been detected"."""
     python(MODEL + THREADS, NUMBA_THREADING_LAYER=layer)
@@ -70,7 +70,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 
 
 @needs_fork
-@pytest.mark.parametrize("busy", ["", "busy"])
+@pytest.mark.parametrize("busy", [pytest.param("", marks=pytest.mark.slow), "busy"])
 def test_a_forked_child_computes_on_workqueue(busy):
     """Also if another thread of the parent was in a kernel."""
     assert python(MODEL + FORK, busy, NUMBA_THREADING_LAYER="workqueue") == "True\n"
@@ -88,6 +88,7 @@ def test_a_forked_child_of_openmp_says_what_to_do():
 
 
 @needs_fork
+@pytest.mark.slow
 def test_a_child_forked_before_any_kernel_ran_computes():
     code = FORK.replace("expected = trained(0)", "")
     code = code.replace(

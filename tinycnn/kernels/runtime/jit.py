@@ -14,13 +14,13 @@
 A kernel on all cores is a jitted function that calls `runtime.parallel.parallel_for`.
 """
 
-import ast
 import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import numba
@@ -62,17 +62,22 @@ def sources_stamp() -> str:
     digest = hashlib.sha256(os.environ.get("TINYCNN_VECTOR_BYTES", "").encode())
     for path in sorted(KERNELS.rglob("*.py")):
         if path.name != "explanation.py":
-            digest.update(code_without_docstrings(path.read_text(encoding="utf-8")).encode())
+            module = compile(path.read_bytes(), path.name, "exec", optimize=2)  # without docstrings
+            digest.update(code_as_text(module).encode())
     return digest.hexdigest()
 
 
-def code_without_docstrings(source: str) -> str:
-    """Return the syntax tree of a module as text, without docstrings, comments and positions."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, False):
-            del node.body[0]
-    return ast.dump(tree)
+def code_as_text(code: CodeType) -> str:
+    """Return what Python runs of a module or function, which comments and line numbers are no part of."""
+    constants = [_constant_as_text(constant) for constant in code.co_consts]
+    return repr((code.co_name, code.co_code, code.co_names, code.co_varnames, code.co_freevars, constants))
+
+
+def _constant_as_text(constant: Any) -> str:
+    if isinstance(constant, CodeType):
+        return code_as_text(constant)
+    # the order of a set is another in each process
+    return repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant)
 
 
 class BeforeCompilation(event.Listener):
