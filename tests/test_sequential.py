@@ -297,7 +297,10 @@ def _used_twice():
         (lambda: Sequential([Dense(3)]).summary(), r"call model\.build\(input_shape\) before summary"),
         (lambda: Sequential([]).build((3,)), "expected at least one layer, received none"),
         (lambda: Sequential([Dense]), r"layer: expected a tinycnn.layers.Layer, received <class"),
-        (lambda: small().add(Dense(3)), r"expected add before build, received Dense\(units=3\) after it"),
+        (
+            lambda: small().add(Dense(3)),
+            r"call add before build; make a new Sequential to add Dense\(units=3\)",
+        ),
         (lambda: Sequential([Dense(3, name="a"), Dense(4, name="a")]), "expected one that is not taken.*'a'"),
         (_used_twice, "layer name: expected one that is not taken"),
         (lambda: Sequential(small().layers[:1]), "conv2d_1: expected a layer that is not built"),

@@ -114,7 +114,7 @@ class Sequential:
         if not isinstance(layer, Layer):
             raise ValueError(f"layer: expected a tinycnn.layers.Layer, received {layer!r}")
         if self.built:
-            raise ValueError(f"{self.name}: expected add before build, received {layer!r} after it")
+            raise ValueError(f"{self.name}: call add before build; make a new Sequential to add {layer!r}")
         if layer.built:
             raise ValueError(
                 f"{layer.label}: expected a layer that is not built, received one that is in use; "
@@ -359,7 +359,8 @@ class Sequential:
     def predict(self, x: np.ndarray, batch_size: int = 128) -> np.ndarray:
         """Return the outputs for images (N, H, W, C), computed batch by batch.
 
-        Up to 8 images are computed one by one, which can round differently than a batch does.
+        After `compile`, a batch of up to 8 images is computed one by one, unless `fuse` is False or an
+        algorithm is requested. That can round differently than a larger batch does.
         """
         x = self._images(x)
         if type(batch_size) is not int or batch_size < 1:
@@ -422,7 +423,7 @@ class Sequential:
     def save(self, path: str | os.PathLike[str], include_optimizer: bool = True) -> None:
         """Write the model to a file: `.h5` (Keras reads it too) or `.npz` (needs NumPy only).
 
-        The optimizer's moments and the position in the training travel too, so that a model that is loaded
+        The optimizer's moments and the position in the run are saved too, so that a model that is loaded
         trains on as if it had never stopped. See `tinycnn.load_model`.
         """
         saving.write(path, conversion.take(self, include_optimizer))

@@ -3,11 +3,11 @@
 ::
 
     warmup() -> calls of the kernels of mnist_cnn, on tiny arrays -> machine code in the cache
-    this process and a helper for each other core: each makes the next call that is free
+    this process and its helpers: each makes the next call that is free
 
-Numba compiles on one core and holds one lock in a process. So `warmup` starts a process for each other core,
-and each process takes the next call that no other has taken. What one compiles, all find in the cache.
-Kernels are compiled for types, not for sizes, so the arrays are tiny.
+Numba compiles on one core and holds one lock in a process. So `warmup` starts helpers, one for each other
+core and at most three, and each process takes the next call that no other has taken. What one has compiled,
+all find in the cache. Kernels are compiled for types, not for sizes, so the arrays are tiny.
 """
 
 import os
@@ -42,8 +42,8 @@ def warmup(dtype: str = "float32", training_only: bool = False) -> float:
     dtype : "float32" or "float64"
         The dtype of the model to be trained. Each dtype has kernels of its own.
     training_only : bool
-        Leave out what `fit` of a compiled model does not need: inference of single images, and layers that
-        run one by one.
+        Leave out the layers that run one by one, and single-image programs. `fit` compiles the latter when
+        the last batch of its validation data has 8 images or fewer.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def work(calls: list[Call], dtype: np.dtype, folder: Path) -> None:
 
 
 def start_helpers(helpers: ExitStack, settings: list[str]) -> None:
-    """Start a process for each other core; `helpers` waits for them. Without them the work is only slower."""
+    """Start helpers on other cores; `helpers` waits for them. Without them the work is only slower."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TINYCNN_QUIET": "1"}
     command = [sys.executable, "-c", "from tinycnn.warmup import help_out; help_out()", *settings]
@@ -212,10 +212,10 @@ def direct_filter_gradient(dtype: np.dtype) -> None:
 
 def relu_gradient(dtype: np.dtype) -> None:
     """Compile the gradient of a fused convolution's ReLU."""
-    from tinycnn.kernels.fused import conv_relu
+    from tinycnn.kernels.fused import relu_bias_grads
 
     y, dy = zeros(dtype, Y, Y)
-    conv_relu.relu_gradient(y, dy)
+    relu_bias_grads.relu_gradient(y, dy)
 
 
 def maxpool_after_convolution(dtype: np.dtype) -> None:
@@ -264,8 +264,8 @@ def adam_update(dtype: np.dtype) -> None:
 def single_image_program(dtype: np.dtype) -> None:
     """Compile the inference of a single image."""
     from tinycnn.kernels.fused.instructions import DENSE, Instruction, pack
-    from tinycnn.kernels.fused.single_image import Program
+    from tinycnn.kernels.fused.single_image import Interpreter
 
     instructions = pack([Instruction(DENSE, kernel=0, C=3, F=2)])
     parameters, x, y = zeros(dtype, (6,), (3,), (2,))
-    Program(instructions, parameters)(x, y)
+    Interpreter(instructions, parameters)(x, y)

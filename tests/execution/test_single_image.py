@@ -102,6 +102,7 @@ CASES = {
     "winograd, two pools": ([Conv2D(33, 3), MaxPooling2D(1, strides=2), MaxPooling2D(2)], (16, 13, 17)),
     "winograd, dropout, a pool": ([Conv2D(33, 3), Dropout(0.5), MaxPooling2D(2)], (16, 13, 17)),
     "winograd, a padded pool": ([Conv2D(33, 3), MaxPooling2D(2, padding="same")], (15, 12, 17)),
+    "a pool padded at the top only": ([MaxPooling2D((4, 1), strides=(3, 2), padding="same")], (11, 13, 5)),
     "a pool first": ([MaxPooling2D((2, 3), strides=(3, 1))], (11, 13, 5)),
     "dense alone": ([Flatten(), Dense(3)], (5, 4, 2)),
     "dense, fewer inputs than partial sums": ([Flatten(), Dense(21, use_bias=False)], (1, 3, 1)),

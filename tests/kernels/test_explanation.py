@@ -15,7 +15,7 @@ from tinycnn.kernels.conv import winograd as winograd_kernels
 from tinycnn.kernels.conv import winograd_image
 from tinycnn.kernels.dense import blocked
 from tinycnn.kernels.explanation import FILTER_GRADIENT, FORWARD, INPUT_GRADIENT, Row
-from tinycnn.kernels.fused import conv_maxpool, conv_maxpool_grads, conv_relu, single_image
+from tinycnn.kernels.fused import conv_maxpool, conv_maxpool_grads, relu_bias_grads, single_image
 from tinycnn.kernels.fused.instructions import DIRECT, WINOGRAD
 from tinycnn.kernels.selection import (
     CONVOLUTIONS,
@@ -65,7 +65,7 @@ class Record:
             (conv_maxpool, "maxpool"),
             (conv_maxpool_grads, "grad_input"),
             (conv_maxpool_grads, "grad_filter"),
-            (conv_relu, "relu_gradient"),
+            (relu_bias_grads, "relu_gradient"),
             (blocked, "_multiply"),
             (blocked, "multiply_row"),
             (single_image, "interpret"),

@@ -1,4 +1,4 @@
-"""What runs, decided once: read `plan`, then `fused` and `single_image`.
+"""Execution: plans, fused layers and single-image programs. Read `plan` first.
 
 ::
 

@@ -1,4 +1,4 @@
-"""What computes the passes of single layers: choices as data, and rows for the table.
+"""Algorithm choices of single layers: as data, and as rows of the table.
 
 ::
 
@@ -44,7 +44,7 @@ def convolution_rows(conv: Conv2D, choices: dict[str, Choice], images: int) -> l
 
 def _with_tiles(row: Row, conv: Conv2D, operation: str, images: int) -> Row:
     """Return the row of a Winograd convolution with its F(m, r) and what that saves."""
-    from tinycnn.kernels.conv.winograd_image import fits_one_thread
+    from tinycnn.kernels.conv.winograd_image import fits_in_cache
 
     r, _, C, F = conv.params["kernel"].shape
     tiled = output_size(conv)
@@ -52,7 +52,7 @@ def _with_tiles(row: Row, conv: Conv2D, operation: str, images: int) -> Row:
         H, W, _ = conv.built_shape
         tiled, C, F = (H, W), F, C
     own_kernel = images == 1 and operation != "conv2d_grad_filter"
-    alone = own_kernel and fits_one_thread((r, r, C, F), (1, *tiled, F), conv.dtype)
+    alone = own_kernel and fits_in_cache((r, r, C, F), (1, *tiled, F), conv.dtype)
     m = tile_size(r, *tiled, images=1 if alone else 2)
     variant, multiplications = minimal_filtering(m, r, tiled, output_size(conv))
     return row._replace(variant=variant, multiplications=multiplications)

@@ -1,14 +1,15 @@
-"""Fused layers: a convolution with its ReLU, and with the max-pool and dropout after it, as one operation.
+"""Fused layers: a convolution with its ReLU, max-pool and dropout; a dense layer with its dropout.
 
 ::
 
     layers -> fuse -> runnables, each with forward and backward like a layer
     x -> conv -> max-pool -> bias, ReLU -> dropout -> y    dy, argmax -> lists of non-zeros -> grads, dx
 
-Three things are saved. What follows the convolution is done while its sums are in the cache
-(`kernels.fused.conv_maxpool`), so the map before the pool is never written. The ReLU comes after the maximum,
-on a quarter of the numbers. The gradient that comes back through dropout, ReLU and pool is mostly zero, so
-the backward pass of the convolution runs over the non-zeros only (`kernels.fused.conv_maxpool_grads`).
+Three things are saved. Where Winograd's algorithm computes a batch, what follows it is done while its sums
+are in the cache (`kernels.fused.conv_maxpool`): the map before the pool is never written, and the ReLU runs
+on the maxima only. Elsewhere the map is written once, and pool and dropout are one pass over it. The gradient
+that comes back through dropout, ReLU and pool is mostly zero, so the backward pass of the convolution runs
+over the non-zeros only (`kernels.fused.conv_maxpool_grads`).
 
 A fused layer owns no parameters: it writes into its layers' `grads`, draws its layers' dropout masks, and
 computes what they compute one by one, except for rounding. It trusts its arguments: `Sequential` checks x and
@@ -40,7 +41,7 @@ from tinycnn.support.randomness import draw_mask, dropout_mask
 
 
 class Runnable(Protocol):
-    """What a plan runs: a layer, or a fused layer. See `Layer` for the contract."""
+    """Interface of what a plan runs: a layer, a fused layer or a program. See `Layer` for the contract."""
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """See `Layer.forward`."""
@@ -168,10 +169,10 @@ class FusedConvReLU(Fused):
 
     def _assign(self, dy: np.ndarray) -> np.ndarray:
         """Assign the gradients and return dz, the gradient before the ReLU."""
-        from tinycnn.kernels.fused import conv_relu
+        from tinycnn.kernels.fused import relu_bias_grads
 
         x, y = self._saved
-        dz, db = conv_relu.relu_gradient(y, dy)
+        dz, db = relu_bias_grads.relu_gradient(y, dy)
         w_shape = self.conv.params["kernel"].shape
         self._assign_grads(self._grad_filter(x, dz, w_shape, *self._geometry), db)
         return dz

@@ -1,4 +1,4 @@
-"""What runs, decided once: a list of runnables for one situation, as data.
+"""Plans: what runs in one situation, decided once, as data.
 
 ::
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from tinycnn.execution.choices import layer_rows
 from tinycnn.execution.fused import FusedConvReLU, Runnable, fuse
-from tinycnn.execution.single_image import Program, link
+from tinycnn.execution.single_image import Program, make_programs
 from tinycnn.kernels.explanation import INPUT_GRADIENT, Row, table
 from tinycnn.kernels.selection import IMAGES_ONE_BY_ONE, Choice, requested
 from tinycnn.layers import Layer
@@ -29,7 +29,7 @@ from tinycnn.parameters import trainable_spans
 
 
 class Situation(NamedTuple):
-    """What a plan depends on.
+    """Situation of a plan: all that the choice of its runnables depends on.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Situation(NamedTuple):
 
 @dataclass
 class Plan:
-    """What runs in one situation: layers, fused layers and compiled programs, in their order.
+    """Plan of a forward pass, or of a training step: layers, fused layers and programs, in their order.
 
     Attributes
     ----------
@@ -65,7 +65,8 @@ class Plan:
     images : int
         Batch size that the algorithms are chosen for.
     input_gradient : bool
-        Whether `backward` computes the gradient of the images: training steps do not need it.
+        Whether the table shows what computes the gradient of the images, or "none". It does not decide what
+        runs: `Sequential.backward` computes that gradient, a training step does not.
     one_by_one : bool
         Whether each image runs alone, through compiled programs that take several layers in one call.
     """
@@ -139,6 +140,6 @@ def make_plan(layers: Sequence[Layer], situation: Situation, parameters: np.ndar
     # a request for the whole network is for its layers one by one
     may_fuse = situation.fuse and requested().algorithm == "auto"
     if may_fuse and not situation.training and 0 < images <= IMAGES_ONE_BY_ONE:
-        return Plan(list(link(layers, parameters)), spans, 1, input_gradient=True, one_by_one=True)
+        return Plan(list(make_programs(layers, parameters)), spans, 1, input_gradient=True, one_by_one=True)
     runnables = fuse(layers, images) if may_fuse else list(layers)
     return Plan(runnables, spans, images, input_gradient=not situation.compiled)

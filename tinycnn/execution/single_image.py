@@ -2,7 +2,7 @@
 
 ::
 
-    layers, parameters -> link -> [Program, layer, Program, ...], each with forward
+    layers, parameters -> make_programs -> [Program, layer, Program, ...], each with forward
     Program: conv, pool, ..., dense -> a table of instructions -> `kernels.fused.single_image`
 
 Convolutions, max-pools and dense layers become instructions; Flatten and Dropout, which do nothing to an
@@ -32,10 +32,10 @@ from tinycnn.kernels.selection import tile_size
 from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D
 
 # Layers that do nothing to an image at inference, except for its shape.
-IDENTITIES = (Dropout, Flatten)
+NO_OPERATION = (Dropout, Flatten)
 
 
-def link(layers: Sequence[Layer], parameters: np.ndarray) -> list[Program | Layer]:
+def make_programs(layers: Sequence[Layer], parameters: np.ndarray) -> list[Program | Layer]:
     """Return the layers of a network, runs of those that can be instructions joined in programs.
 
     Parameters
@@ -45,16 +45,16 @@ def link(layers: Sequence[Layer], parameters: np.ndarray) -> list[Program | Laye
     parameters : ndarray of shape (count,)
         The network's, of which the layers hold views.
     """
-    parts: list[Program | Layer] = []
+    runnables: list[Program | Layer] = []
     run: list[Layer] = []
     for layer in [*layers, None]:
-        if layer is not None and _can_link(layer, parameters):
+        if layer is not None and _has_instruction(layer, parameters):
             run.append(layer)
             continue
-        parts += [Program(run, parameters)] if any(not isinstance(x, IDENTITIES) for x in run) else run
-        parts += [] if layer is None else [layer]
+        runnables += [Program(run, parameters)] if any(not isinstance(x, NO_OPERATION) for x in run) else run
+        runnables += [] if layer is None else [layer]
         run = []
-    return parts
+    return runnables
 
 
 class Program:
@@ -65,15 +65,15 @@ class Program:
     layers : sequence of Layer
         Built; at least one is an instruction.
     parameters : ndarray of shape (count,)
-        As in `link`.
+        As in `make_programs`.
     """
 
     def __init__(self, layers: Sequence[Layer], parameters: np.ndarray) -> None:
         from tinycnn.kernels.fused import single_image
 
         self.layers = list(layers)
-        self.instructions = instructions([x for x in layers if not isinstance(x, IDENTITIES)], parameters)
-        self._run = single_image.Program(pack(self.instructions), parameters)
+        self.instructions = instructions([x for x in layers if not isinstance(x, NO_OPERATION)], parameters)
+        self._run = single_image.Interpreter(pack(self.instructions), parameters)
         self._parameters = parameters
         self._held = [(layer.params, name, array) for layer in layers for name, array in layer.params.items()]
         first, last = self.layers[0], self.layers[-1]
@@ -112,9 +112,9 @@ class Program:
         return f"{type(self).__name__}({', '.join(str(layer.name) for layer in self.layers)})"
 
 
-def _can_link(layer: Layer, parameters: np.ndarray) -> bool:
+def _has_instruction(layer: Layer, parameters: np.ndarray) -> bool:
     """Return whether a layer can be an instruction; one of a subclass of these may do something else."""
-    if type(layer) not in (Conv2D, MaxPooling2D, Dense, *IDENTITIES):
+    if type(layer) not in (Conv2D, MaxPooling2D, Dense, *NO_OPERATION):
         return False
     if getattr(layer, "algorithm", "auto") != "auto":
         return False
@@ -124,10 +124,10 @@ def _can_link(layer: Layer, parameters: np.ndarray) -> bool:
     if activation not in (None, "linear", "relu") and not (activation == "softmax" and type(layer) is Dense):
         return False
     if isinstance(layer, Conv2D) and _uses_winograd(layer):
-        from tinycnn.kernels.conv.winograd_image import fits_one_thread
+        from tinycnn.kernels.conv.winograd_image import fits_in_cache
 
         y_shape = 1, *layer.compute_output_shape(layer.built_shape)
-        return fits_one_thread(layer.params["kernel"].shape, y_shape, layer.dtype)
+        return fits_in_cache(layer.params["kernel"].shape, y_shape, layer.dtype)
     return True
 
 

@@ -1,4 +1,4 @@
-"""Kernels: how the heavy operations are computed, arrays in and arrays out. No layer is known here.
+"""Kernels: computation of the heavy operations, arrays in and arrays out, without layers.
 
 ::
 
@@ -9,7 +9,8 @@ Read in this order:
 1. `geometry` (output sizes, padding) and `conv/naive`, the definition of a convolution and its gradients;
 2. `conv/im2col`, `conv/direct`, `conv/winograd`: three faster ways to the same numbers; `pool/`, `dense/`;
 3. `primitives/`: the innermost loops, on vector registers; `fused/`: several operations in one pass;
-4. `selection`: which algorithm runs, with every threshold; `explanation` prints it;
+4. `selection`: which algorithm runs, with every threshold; `explanation` prints the
+   plan of a model;
 5. `runtime/`: how kernels are compiled, cached, run on threads and given memory.
 
 Letters, here and in every loop of this folder:
@@ -64,4 +65,8 @@ def find(operation: str, algorithm: str = "auto") -> Callable[..., Any]:
         stacklevel=2,
     )
     choose(operation, algorithm)
-    return partial(globals()[operation], algorithm=algorithm)
+    functions = (
+        *(conv2d, conv2d_grad_input, conv2d_grad_filter, maxpool2d, maxpool2d_grad_input),
+        *(averagepool2d, averagepool2d_grad_input),
+    )
+    return partial({f.__name__: f for f in functions}[operation], algorithm=algorithm)

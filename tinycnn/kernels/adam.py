@@ -4,8 +4,8 @@
 
     p, g, m, v (vectors) -> p, m, v, changed in place
 
-NumPy makes a temporary for each operation. Here each number is read once and written once, in pieces that fit
-the cache for many threads: the vectors are longer than any cache, so memory is what limits it.
+NumPy makes a temporary for each operation. The update is memory-bound, so here each element is read once and
+written once, in pieces of 2**13 elements that the threads share out.
 """
 
 import numpy as np
@@ -35,17 +35,18 @@ def update(
 
 
 @jit
-def _update(p, g, m, v, rate, share_1, share_2, epsilon):
+def _update(p, g, m, v, rate, one_minus_beta_1, one_minus_beta_2, epsilon):
     """Change the vectors p, m, v (count,) by the gradient g (count,), piece by piece."""
-    parallel_for(_update_piece, ceil_div(p.size, PIECE), (p, g, m, v, rate, share_1, share_2, epsilon))
+    operands = p, g, m, v, rate, one_minus_beta_1, one_minus_beta_2, epsilon
+    parallel_for(_update_piece, ceil_div(p.size, PIECE), operands)
 
 
 @jit
-def _update_piece(piece, p, g, m, v, rate, share_1, share_2, epsilon):
+def _update_piece(piece, p, g, m, v, rate, one_minus_beta_1, one_minus_beta_2, epsilon):
     """Do the work of `_update` for one piece, as slices: then the compiler knows that no index is below 0."""
     first, last = piece * PIECE, min(piece * PIECE + PIECE, p.size)
     p, g, m, v = p[first:last], g[first:last], m[first:last], v[first:last]
     for i in range(p.size):
-        m[i] += share_1 * (g[i] - m[i])
-        v[i] += share_2 * (g[i] * g[i] - v[i])
+        m[i] += one_minus_beta_1 * (g[i] - m[i])
+        v[i] += one_minus_beta_2 * (g[i] * g[i] - v[i])
         p[i] -= rate * m[i] / (np.sqrt(v[i]) + epsilon)

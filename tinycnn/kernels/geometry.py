@@ -29,13 +29,13 @@ def round_up(size: int, multiple: int) -> int:
 def output_size(size: int, kernel: int, stride: int, pads: Pair, dilation: int = 1, what: str = "") -> int:
     """Return the length of one output axis, floor((size + pads - reach) / stride) + 1.
 
-    The reach of a kernel is (kernel - 1) * dilation + 1. See Dumoulin & Visin, "A guide to convolution
-    arithmetic for deep learning", arXiv 1603.07285, relationship 15.
+    The reach of a filter or window is (kernel - 1) * dilation + 1. See Dumoulin & Visin, "A guide to
+    convolution arithmetic for deep learning", arXiv 1603.07285, relationship 15.
 
     Raises
     ------
     ValueError
-        When the kernel reaches further than the padded input is long.
+        When the filter or window reaches further than the padded input is long.
     """
     reach = (kernel - 1) * dilation + 1
     if reach > size + sum(pads):

@@ -4,7 +4,7 @@
 
     average, values (vectors), share -> average += share * (values - average), in place
 
-As for `adam`: memory is what limits it, and NumPy would go through it four times.
+As in `adam`, the update is memory-bound, and NumPy would go through the vectors four times.
 """
 
 import numpy as np

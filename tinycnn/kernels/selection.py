@@ -1,4 +1,4 @@
-"""Algorithm selection: every threshold of the library, and the one function that decides.
+"""Algorithm selection: the thresholds, and the functions that decide.
 
 ::
 
@@ -7,8 +7,8 @@
 
 A request for an algorithm is read in this order: a layer's own `algorithm`, `use_algorithm`, the environment
 variable TINYCNN_ALGORITHM. Without one the choice is automatic. A layer's own request is obeyed or refused.
-The other two apply to a whole block or process, so an operation that does not have the algorithm (a pool has
-no "winograd") falls back to its automatic choice; `Choice.cause` says so.
+The other two apply to a whole block or process. A pool, which has no "winograd", then falls back to its
+automatic choice (`Choice.cause` says so). A convolution that "winograd" cannot compute is refused.
 
 Nothing here computes, and nothing here imports Numba: the same decision serves a kernel call, a plan and a
 table. Timings behind the thresholds are in docs/performance.md.
@@ -58,7 +58,8 @@ NUMPY_MULTIPLICATIONS = 2**13
 COMPILED_ADAM_PARAMETERS = 2**15
 #: Up to this many images are predicted one by one, each in a single compiled call.
 IMAGES_ONE_BY_ONE = 8
-#: Batches of this size and above all get the same choices: every output count then passes WINOGRAD_OUTPUTS.
+#: Batches of this size and above share a plan: every output count then passes WINOGRAD_OUTPUTS. Only the
+#: product of a dense layer is still chosen by the true batch size, when it runs.
 LARGE_BATCH = WINOGRAD_OUTPUTS
 
 #: What `use_algorithm` asks for in this context; and the environment variable that asks for a process.
@@ -67,7 +68,7 @@ VARIABLE = "TINYCNN_ALGORITHM"
 
 
 class Request(NamedTuple):
-    """What is asked for, "auto" or an algorithm, and by whom: "layer", "context", "environment" or ""."""
+    """Request: an algorithm or "auto", and its source, "layer", "context", "environment" or ""."""
 
     algorithm: str
     by: str = ""
@@ -176,10 +177,10 @@ def choose(
     algorithm : str
         What the caller asks for: "auto" or a name of `ALGORITHMS`.
     w_shape : (KH, KW, C, F), optional
-        Shape of a convolution's filters. None stands for filters that only "direct" suits.
+        Shape of a convolution's filters. None means 1x1 filters, for which "auto" gives "direct".
     strides, dilation : (int, int)
     pixels, images : int
-        OH * OW, and N. The defaults stand for a large batch.
+        OH * OW, and N. The defaults stand for any batch that is large enough for Winograd.
 
     Raises
     ------

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from tinycnn.kernels.primitives.philox import bits_room, fill_bits
+from tinycnn.kernels.primitives.philox import fill_bits, words_needed
 from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
 from tinycnn.kernels.runtime.memory import aligned_empty, contiguous
@@ -27,7 +27,7 @@ MIDDLE = 2**15  # of numbers of 16 bits
 def draw(key: np.ndarray, starts: np.ndarray, count: int) -> np.ndarray:
     """Return random numbers of 16 bits, (N, count): row n is the stream of `key` from number starts[n] on."""
     numbers = np.empty((len(starts), count), np.uint16)
-    _draw(key, starts, numbers, bits_room(count))
+    _draw(key, starts, numbers, words_needed(count))
     return numbers
 
 
@@ -77,7 +77,7 @@ def warp(
     _, H, W, _ = x.shape
     y = aligned_empty(x.shape, dtype)
     with threads.guard:
-        _warp(contiguous(x), y, maps, amplitudes, *smoothing, key, starts, bits_room(2 * H * W))
+        _warp(contiguous(x), y, maps, amplitudes, *smoothing, key, starts, words_needed(2 * H * W))
     return y
 
 
@@ -90,7 +90,7 @@ def _warp(x, y, maps, amplitudes, smooth_h, smooth_w, key, starts, room):
 
 @jit
 def _warp_image(n, x, y, maps, amplitudes, smooth_h, smooth_w, key, starts, room):
-    """Image n of y."""
+    """Compute image n of y."""
     _, H, W, _ = x.shape
     field = np.zeros((2, H, W), x.dtype)
     if amplitudes[n] != 0:

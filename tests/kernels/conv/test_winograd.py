@@ -64,6 +64,7 @@ LARGER = [
         (5, 7, 17, 3, 2, ((0, 1), (1, 0))),
         (1, 11, 33, 1, 2, ((1, 1), (1, 1))),
         (37, 5, 2, 70, 2, ((0, 0), (0, 0))),
+        (37, 9, 2, 5, 3, ((0, 0), (0, 0))),  # the gradient in three blocks of images
     ]
 ]
 
@@ -109,8 +110,8 @@ def test_one_image_that_is_too_large_for_each_thread(monkeypatch):
     """Then it is shared out like a batch, of one."""
     case = Case(1, (120, 123), 17, 33, (3, 3))
     arguments = conv_arguments(case, np.float32)["conv2d"]
-    assert not winograd_image.fits_one_thread((3, 3, 17, 33), (1, 118, 121, 33), np.dtype(np.float32))
-    assert winograd_image.fits_one_thread((3, 3, 17, 33), (1, 8, 9, 33), np.dtype(np.float32))
+    assert not winograd_image.fits_in_cache((3, 3, 17, 33), (1, 118, 121, 33), np.dtype(np.float32))
+    assert winograd_image.fits_in_cache((3, 3, 17, 33), (1, 8, 9, 33), np.dtype(np.float32))
     monkeypatch.setattr(winograd, "correlate_image", None)
     expected = im2col.conv2d(**arguments)
     np.testing.assert_allclose(winograd.conv2d(**arguments), expected, atol=2e-5 * np.abs(expected).max())

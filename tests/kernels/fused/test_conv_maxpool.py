@@ -35,7 +35,7 @@ CASES = [  # batch, outputs, channels, filters, r, padding
 def the_kernel_of_batches():
     """Also for a batch of one, which has a kernel of its own elsewhere, with other tiles."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(winograd, "fits_one_thread", lambda *sizes: False)
+        patch.setattr(winograd, "fits_in_cache", lambda *sizes: False)
         yield
 
 

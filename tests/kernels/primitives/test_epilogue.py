@@ -13,7 +13,7 @@ from tinycnn.support.randomness import generator
 @jit
 def call_rectify(z, b, relu, y, first):
     """Call the kernel, which has no wrapper for Python."""
-    epilogue.rectify_image(z, b, relu, y, first)
+    epilogue.bias_relu(z, b, relu, y, first)
 
 
 @jit

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.kernels.cases import COMPILED_DTYPES
 from tinycnn.execution.fused import FusedConvMaxPool
-from tinycnn.kernels.primitives.philox import PER_BLOCK, WORDS, bits_room, fill_bits, philox
+from tinycnn.kernels.primitives.philox import PER_BLOCK, WORDS, fill_bits, philox, words_needed
 from tinycnn.layers import Conv2D, Dropout, MaxPooling2D
 from tinycnn.support.randomness import generator, philox_key
 
@@ -24,9 +24,9 @@ def numpys(key, start, count):
 
 def ours(key, start, count):
     """The same from `fill_bits`, which must stay within the room that it asks for."""
-    words = np.full(bits_room(count) + 2 * WORDS, UNTOUCHED)
+    words = np.full(words_needed(count) + 2 * WORDS, UNTOUCHED)
     first = fill_bits(key, start, count, words)
-    assert (words[bits_room(count) :] == UNTOUCHED).all()
+    assert (words[words_needed(count) :] == UNTOUCHED).all()
     assert 0 <= first < PER_BLOCK
     return words.view(np.uint16)[first : first + count]
 

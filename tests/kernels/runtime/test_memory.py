@@ -22,9 +22,8 @@ from tinycnn.kernels.runtime.memory import (
     CACHE_LINE,
     SMALLEST_KEPT,
     aligned_empty,
-    aligned_zeros,
     allocate,
-    bytes_waiting,
+    cached_bytes,
     contiguous,
     release,
 )
@@ -66,15 +65,14 @@ def fresh(value, shape=SHAPE):
 )
 def test_shape_dtype_and_alignment(shape, dtype):
     """Of every array, also of those from memory that was used before."""
-    for make in (aligned_empty, aligned_zeros, aligned_empty, aligned_zeros):
-        array = make(shape, dtype)
+    for _ in range(4):
+        array = aligned_empty(shape, dtype)
         assert array.shape == np.empty(shape).shape
         assert array.dtype == dtype
         assert address(array) % CACHE_LINE == 0 or not array.size
         assert array.flags.c_contiguous
         assert array.flags.writeable
         assert array.flags.aligned
-        assert make is aligned_empty or not array.any()
         array[...] = 1
         del array
 
@@ -112,9 +110,9 @@ def test_arrays_on_one_piece():
         assert (a == i).all()
     last = arrays.pop()
     del arrays, a
-    assert bytes_waiting() == 0
+    assert cached_bytes() == 0
     del last
-    assert bytes_waiting() > 4 * SMALLEST_KEPT
+    assert cached_bytes() > 4 * SMALLEST_KEPT
 
 
 @pytest.mark.parametrize("size", [SMALLEST_KEPT, 2**17 - 1, 2**17, 2**17 + 1, 9 * 2**14, 9 * 2**14 + 1])
@@ -131,13 +129,13 @@ def test_every_byte_is_the_arrays_own(size):
 def test_memory_is_used_again_after_death():
     array = fresh(1)
     where = address(array)
-    assert bytes_waiting() == 0
+    assert cached_bytes() == 0
     del array
-    assert bytes_waiting() >= 4 * np.prod(SHAPE)
-    again = aligned_zeros((SHAPE[1], SHAPE[0] - 1), np.float32)  # a little smaller: of the same class or not
+    assert cached_bytes() >= 4 * np.prod(SHAPE)
+    again = aligned_empty((SHAPE[1], SHAPE[0] - 1), np.float32)  # a little smaller: of the same class or not
     another = fresh(2)
     assert address(another) == where
-    assert bytes_waiting() == 0
+    assert cached_bytes() == 0
     assert not np.shares_memory(again, another)
 
 
@@ -154,10 +152,10 @@ def test_small_pieces_are_left_to_numpy():
     array = aligned_empty(SMALLEST_KEPT - 1, np.uint8)
     assert address(array) % CACHE_LINE == 0
     del array
-    assert bytes_waiting() == 0
+    assert cached_bytes() == 0
     array = aligned_empty(SMALLEST_KEPT, np.uint8)
     del array
-    assert bytes_waiting() == SMALLEST_KEPT + CACHE_LINE
+    assert cached_bytes() == SMALLEST_KEPT + CACHE_LINE
 
 
 def raised_with(array):
@@ -215,7 +213,7 @@ def test_memory_that_somebody_holds_is_not_taken(name, shape):
     holder = HOLDERS[name](array)
     del array
     gc.collect()
-    assert bytes_waiting() == 0
+    assert cached_bytes() == 0
     others = [fresh(i, shape) for i in range(4)]
     assert all(address(a) >= stop or address(a) + a.nbytes <= start for a in others)
     assert (peek == 3).all()
@@ -252,39 +250,39 @@ def test_no_more_waits_than_the_limit(monkeypatch):
     size = SMALLEST_KEPT
     piece = size + CACHE_LINE
     arrays = [aligned_empty(size, np.uint8) for _ in range(6)]
-    monkeypatch.setattr(memory, "MOST_WAITING", 3 * piece)
+    monkeypatch.setattr(memory, "MAX_CACHED_BYTES", 3 * piece)
     seen = []
     while arrays:
         arrays.pop()
-        seen.append(bytes_waiting())
+        seen.append(cached_bytes())
     assert seen == [piece, 2 * piece, 3 * piece, 3 * piece, 3 * piece, 3 * piece]
-    monkeypatch.setattr(memory, "MOST_WAITING", 4 * piece - 1)
+    monkeypatch.setattr(memory, "MAX_CACHED_BYTES", 4 * piece - 1)
     arrays = [aligned_empty(size, np.uint8) for _ in range(6)]
-    assert bytes_waiting() == 0
+    assert cached_bytes() == 0
     arrays.clear()
-    assert bytes_waiting() == 3 * piece
+    assert cached_bytes() == 3 * piece
 
 
 def test_pieces_larger_than_the_limit_do_not_wait(monkeypatch):
-    monkeypatch.setattr(memory, "MOST_WAITING", 2**20)
+    monkeypatch.setattr(memory, "MAX_CACHED_BYTES", 2**20)
     array = aligned_empty(2**20, np.uint8)
     del array
-    assert bytes_waiting() == 0
+    assert cached_bytes() == 0
 
 
 def test_release_gives_all_back_but_what_is_held():
     kept, lost = fresh(1), fresh(2)
     del lost
-    assert bytes_waiting() > 0
+    assert cached_bytes() > 0
     release()
-    assert bytes_waiting() == 0
+    assert cached_bytes() == 0
     assert (kept == 1).all()
     del kept
-    assert bytes_waiting() > 0  # what dies later waits as usual
+    assert cached_bytes() > 0  # what dies later waits as usual
     release()
     array = aligned_empty(SMALLEST_KEPT, np.uint8)
     del array
-    where = weakref.ref(memory._waiting[SMALLEST_KEPT][0])
+    where = weakref.ref(memory._free_blocks[SMALLEST_KEPT][0])
     gc.collect()
     assert where() is not None
     release()
@@ -368,7 +366,7 @@ def test_threads_that_allocate_at_once_never_share():
     finally:
         sys.setswitchinterval(interval)
     assert not failures
-    assert bytes_waiting() <= memory.MOST_WAITING
+    assert cached_bytes() <= memory.MAX_CACHED_BYTES
 
 
 def test_contiguous_copies_only_what_must_be_copied():
@@ -415,11 +413,11 @@ def test_training_allocates_nothing_large_after_the_first_steps(monkeypatch):
     x, y = rng.random((40, 20, 21, 16), np.float32), rng.integers(0, 3, 40)
     for _ in range(3):
         model.train_step(x, y)
-    held, fresh_pieces = bytes_waiting(), []
+    held, fresh_pieces = cached_bytes(), []
     empty = np.empty
     monkeypatch.setattr(memory.np, "empty", lambda *a, **k: fresh_pieces.append(a) or empty(*a, **k))
     for _ in range(3):
         model.train_step(x, y)
     large = [a for a in fresh_pieces if isinstance(a[0], int) and a[0] >= SMALLEST_KEPT]
     assert not large
-    assert bytes_waiting() == held
+    assert cached_bytes() == held

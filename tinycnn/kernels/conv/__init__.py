@@ -4,8 +4,8 @@
 
     conv2d(x, w, b, ...) -> selection.choose -> naive, im2col, direct or winograd -> y
 
-Every algorithm is a module with the three functions of `Convolution`, whose arguments are those below but for
-`algorithm`. `winograd_tiles`, `winograd_matrices` and `winograd_image` belong to `winograd`.
+Every algorithm is a module with the same three functions, which take the arguments below except `algorithm`.
+`winograd_tiles`, `winograd_matrices` and `winograd_image` belong to `winograd`.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from tinycnn.kernels.selection import Choice, choose
 from tinycnn.support.checks import Pads, Pair
 
 
-class Convolution(Protocol):
-    """The three functions of an algorithm; see `naive`."""
+class ConvModule(Protocol):
+    """Interface of the modules `naive`, `im2col`, `direct` and `winograd`, which `implementation` returns."""
 
     @property
     def conv2d(self) -> Callable[..., np.ndarray]:
@@ -35,8 +35,8 @@ class Convolution(Protocol):
         """See `naive.conv2d_grad_filter`."""
 
 
-def implementation(choice: Choice) -> Convolution:
-    """Return the module that was chosen. The last two, and Numba with them, are imported when first used.
+def implementation(choice: Choice) -> ConvModule:
+    """Return the module that was chosen; it is imported here, so that NumPy's algorithms never load Numba.
 
     Raises
     ------

@@ -3,15 +3,15 @@
 ::
 
     forward      out (OW, F)        = sum over kh of  x rows (OW, KW*C) @ w[kh] (KW*C, F)
-    grad_input   the forward pass, of dy spread out by the strides, with the filter rotated by 180 degrees
+    grad_input   the forward pass, of dy dilated by the strides, with the filter rotated by 180 degrees
     grad_filter  dw[kh] (KW*C, F)  += sum over oh of  x row (OW, KW*C).T @ dy row (OW, F)
 
-A row of patches is no matrix that BLAS would take: it overlaps the next row, since one pixel further are
-only C numbers more, and not KW*C. `gemm` takes any distances, so the patches stay where they are.
+BLAS cannot take the patches of an image row as a matrix, because its rows overlap: the next patch begins C
+elements later, not KW*C. `gemm` takes any strides, so the patches are never copied.
 
-What is copied are rows: each thread gathers the image rows that one row of the output needs into a buffer
-of its own, with the padding around them and room for the last block to run over. That costs KH*W*C copies
-for OW*KH*KW*C*F multiplications, and it is what makes every shape safe: kernels never read x itself.
+Image rows are copied instead. Each thread gathers the rows that one output row needs into its own buffer,
+with padding around them and space for the overrun of the last block. That costs KH*W*C copies for
+OW*KH*KW*C*F multiplications. `gemm` reads the buffer only, so every shape is safe.
 """
 
 from functools import lru_cache
@@ -81,13 +81,13 @@ def _convolve(
     spread: Pair,
     relu: bool,
 ) -> None:
-    """Fill y with the convolution of x, of which neighbouring pixels are `spread` apart, zeros between.
+    """Fill y with the convolution of x, dilated by `spread`: zeros between neighbouring pixels.
 
-    `corner` is the padding at the top and at the left; less than 0, the image begins outside.
+    `corner` is the padding at the top and at the left; a negative value crops that many rows or columns.
     """
     KH, KW, C, F = w.shape
     memory, bias = allocate(
-        *_forward_plan(w.shape, y.shape[2], strides[1], dilation[1], x.dtype, get_num_threads())
+        *_forward_workspace(w.shape, y.shape[2], strides[1], dilation[1], x.dtype, get_num_threads())
     )
     bias.fill(0)
     if b is not None:
@@ -98,25 +98,25 @@ def _convolve(
 
 
 @lru_cache(maxsize=256)
-def _forward_plan(
+def _forward_workspace(
     w_shape: tuple[int, ...], OW: int, SW: int, DW: int, dtype: np.dtype, threads: int
 ) -> list[tuple[tuple[int, ...], np.dtype]]:
     """Return (shape, dtype) of the threads' memory and of the bias in whole vectors."""
     KH, KW, C, F = w_shape
     lanes = VECTOR_BYTES // dtype.itemsize
     FP = round_up(F, lanes)
-    return [((threads, row_room(OW, KH, KW, C, FP, SW, DW, lanes)), dtype), ((FP,), dtype)]
+    return [((threads, row_workspace(OW, KH, KW, C, FP, SW, DW, lanes)), dtype), ((FP,), dtype)]
 
 
 @register_jitable
 def row_length(OW, KW, C, SW, DW, lanes):
-    """Return the numbers of an image row under a row of the output, the overrun of blocks included."""
+    """Return the length of a padded image row, in elements, including the overrun of the last block."""
     return round_up(((OW + ROWS - 1) * SW + (KW - 1) * DW + 1) * C, lanes)
 
 
 @register_jitable
-def row_room(OW, KH, KW, C, FP, SW, DW, lanes):
-    """Return how many numbers of memory a thread needs: rows of the image, and the sums of one of y."""
+def row_workspace(OW, KH, KW, C, FP, SW, DW, lanes):
+    """Return the workspace of a thread, in elements: rows of the image, and the sums of one row of y."""
     return KH * row_length(OW, KW, C, SW, DW, lanes) + (OW + ROWS) * FP
 
 
@@ -177,7 +177,7 @@ def _convolve_row(row, x, w, b, y, memory, KW, strides, corner, dilation, spread
 def _gather_rows(x, buffer, oh, strides, corner, dilation, spread):
     """Gather the rows of x (H, W, C) that row `oh` of the output needs into buffer (KH, length).
 
-    Return the first row of the filter that meets the image, the step to the next one, and how many do.
+    Return the first row of the filter that meets the image, the stride between such rows, and their number.
     """
     first, step, count = 0, 1, 0
     for kh in range(len(buffer)):
@@ -204,7 +204,7 @@ def conv2d_grad_filter(
     """See `naive.conv2d_grad_filter`."""
     (_, KW, C, F), corner = w_shape, (padding[0][0], padding[1][0])
     _, gradients, partial = scratch = allocate(
-        *_gradient_plan(w_shape, *dy.shape[:3], strides, dilation, x.dtype, get_num_threads())
+        *_gradient_workspace(w_shape, *dy.shape[:3], strides, dilation, x.dtype, get_num_threads())
     )
     gradients.fill(0)  # the filters that fill up the last vector stay 0
     partial.fill(0)
@@ -215,7 +215,7 @@ def conv2d_grad_filter(
 
 
 @lru_cache(maxsize=256)
-def _gradient_plan(
+def _gradient_workspace(
     w_shape: tuple[int, ...],
     N: int,
     OH: int,
@@ -254,7 +254,7 @@ def _grad_filter(x, dy, scratch, KW, strides, corner, dilation):
 
 @jit
 def _grad_filter_sum(p, x, dy, scratch, KW, strides, corner, dilation):
-    """Partial sum p."""
+    """Compute partial sum p of dw."""
     images, gradients, partial = scratch
     N, OH, C = x.shape[0], dy.shape[1], x.shape[3]
     P, KH, groups, _, FP = partial.shape

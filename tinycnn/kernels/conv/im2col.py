@@ -17,9 +17,9 @@ from tinycnn.kernels.geometry import NO_PADDING, crop, pad, window_output
 from tinycnn.support.checks import Pads, Pair
 
 
-def im2col(xp: np.ndarray, kernel: Pair, strides: Pair, dilation: Pair = (1, 1)) -> np.ndarray:
+def im2col(xp: np.ndarray, window: Pair, strides: Pair, dilation: Pair = (1, 1)) -> np.ndarray:
     """Return the patches of padded images (N, H, W, C) as a view of shape (N, OH, OW, KH, KW, C)."""
-    (KH, KW), (SH, SW), (DH, DW) = kernel, strides, dilation
+    (KH, KW), (SH, SW), (DH, DW) = window, strides, dilation
     windows = sliding_window_view(xp, ((KH - 1) * DH + 1, (KW - 1) * DW + 1), axis=(1, 2))
     patches = windows[:, ::SH, ::SW, :, ::DH, ::DW]  # (N, OH, OW, C, KH, KW)
     return patches.transpose(0, 1, 2, 4, 5, 3)
@@ -34,7 +34,7 @@ def col2im(
     xp = np.zeros(xp_shape, patches.dtype)
     for kh, kw in np.ndindex(KH, KW):
         top, left = kh * DH, kw * DW
-        # one tap of the kernel meets every output once, so these pixels are distinct
+        # one tap of the filter meets every output once, so these pixels are distinct
         xp[:, top : top + OH * SH : SH, left : left + OW * SW : SW] += patches[:, :, :, kh, kw]
     return xp
 

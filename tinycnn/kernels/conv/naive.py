@@ -46,7 +46,7 @@ def conv2d(
     Raises
     ------
     ValueError
-        When ranks, channels or dtypes do not fit, or the kernel is larger than the padded image.
+        When ranks, channels or dtypes do not fit, or the filter is larger than the padded image.
     """
     OH, OW = window_output(x.shape[1:3], w.shape[:2], strides, padding, dilation)
     (SH, SW), (DH, DW), (KH, KW, C, F) = strides, dilation, w.shape

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import get_num_threads, get_thread_id
 
-from tinycnn.kernels.conv.winograd_image import correlate_image, fits_one_thread
+from tinycnn.kernels.conv.winograd_image import correlate_image, fits_in_cache
 from tinycnn.kernels.conv.winograd_tiles import (
     filter_grad_tile,
     filter_tiles,
@@ -33,7 +33,7 @@ from tinycnn.kernels.conv.winograd_tiles import (
     tiling_of,
 )
 from tinycnn.kernels.geometry import NO_PADDING, window_output
-from tinycnn.kernels.primitives.epilogue import rectify_image
+from tinycnn.kernels.primitives.epilogue import bias_relu
 from tinycnn.kernels.primitives.gemm import ROWS, gemm
 from tinycnn.kernels.primitives.integers import ceil_div, round_up
 from tinycnn.kernels.primitives.operand import operand
@@ -42,20 +42,21 @@ from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
 from tinycnn.kernels.runtime.memory import allocate, contiguous, whole_vectors
 from tinycnn.kernels.runtime.parallel import parallel_for
-from tinycnn.kernels.runtime.partition import PARTIAL_SUMS
 from tinycnn.kernels.selection import tile_size
 from tinycnn.support.checks import Pads, Pair
 
 # Bytes of V and M of the images that one thread transforms, multiplies and transforms back at a time, one
 # image at least: enough rows for the products to pay for loading U, few enough to stay in a level 2 cache.
 BLOCK = 3 * 2**18
+# A batch is cut into at least this many blocks, if it has as many images: enough for many threads.
+BLOCKS = 16
 # Tiles of the images that the threads transform, each its own, before the products of the filter's gradient:
 # long sums, so that dU is not loaded and stored for a few numbers each. One image at least.
 GRADIENT_BLOCK = 144
 
 
 class Buffers(NamedTuple):
-    """What one thread works on; see `winograd_tiles` for the letters.
+    """Workspace of one thread; see `winograd_tiles` for the letters.
 
     image (HP, WP, CP) is an image padded to whole tiles; V (alpha^2, rows, CP) and M (alpha^2, rows, FP) are
     the tiles of a block of images, and out (TH m, TW m, FP) the outputs of one.
@@ -104,9 +105,9 @@ def _correlate(
 ) -> None:
     """Fill y with the correlation of x and w.
 
-    `corner` is the padding at the top and at the left; below 0, x begins outside.
+    `corner` is the padding at the top and at the left; a negative value crops that many rows or columns.
     """
-    if len(x) == 1 and fits_one_thread(w.shape, y.shape, x.dtype):
+    if len(x) == 1 and fits_in_cache(w.shape, y.shape, x.dtype):
         correlate_image(x, w, b, y, corner, relu)
         return
     U, bias, scratch, images, m = prepare(x, w, b, y.shape[1], y.shape[2])
@@ -114,15 +115,9 @@ def _correlate(
         _forward(contiguous(x), U, bias, y, scratch, images, (m, w.shape[0]), corner, relu)
 
 
-def tile_size_of_one(w_shape: tuple[int, ...], OH: int, OW: int, dtype: np.dtype) -> int:
-    """Return the m of F(m, r) for a single image, which has a kernel of its own unless it is too large."""
-    alone = fits_one_thread(w_shape, (1, OH, OW, w_shape[3]), dtype)
-    return tile_size(w_shape[0], OH, OW, images=1 if alone else 2)
-
-
 def prepare(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, OH: int, OW: int) -> tuple[Any, ...]:
-    """Return U, the bias (FP), `Buffers` for each thread, the images of a block, and m of F(m, r)."""
-    images, m, shapes = _forward_plan(w.shape, OH, OW, len(x), x.dtype, get_num_threads())
+    """Transform w; return U, bias (FP), the arrays of `Buffers` with an axis of threads, block size, m."""
+    images, m, shapes = _forward_workspace(w.shape, OH, OW, len(x), x.dtype, get_num_threads())
     image, V, M, out, bias, U = allocate(*shapes)
     image.fill(0)  # the channels that fill up the last vector stay 0
     V[:, :, -ROWS:] = 0  # the last block of `gemm` reads that far
@@ -135,7 +130,7 @@ def prepare(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, OH: int, OW: int
 
 
 @lru_cache(maxsize=256)
-def _forward_plan(
+def _forward_workspace(
     w_shape: tuple[int, ...], OH: int, OW: int, N: int, dtype: np.dtype, threads: int
 ) -> tuple[int, int, list[tuple[tuple[int, ...], np.dtype]]]:
     """Return the images of a block, m of F(m, r), and (shape, dtype) of the arrays of `prepare`."""
@@ -144,7 +139,7 @@ def _forward_plan(
     TH, TW, alpha = ceil_div(OH, m), ceil_div(OW, m), m + r - 1
     CP, FP = round_up(C, lanes), round_up(F, lanes)
     images = max(1, BLOCK // (TH * TW * alpha**2 * (CP + FP) * dtype.itemsize))
-    images = min(images, max(1, ceil_div(N, PARTIAL_SUMS)))  # blocks enough for many threads
+    images = min(images, max(1, ceil_div(N, BLOCKS)))
     rows = images * TH * TW + ROWS
     shapes = [
         (threads, TH * m + r - 1, TW * m + r - 1, CP),
@@ -189,7 +184,7 @@ def _forward_block(block, x, U, b, y, scratch, images, tile, corner, relu):
     products(x, first, last, U, buffers, tiling, corner)
     for n in range(first, last):
         output_tiles(buffers.M, buffers.out, n - first, tiling)
-        rectify_image(buffers.out, b, relu, y[n], 0)
+        bias_relu(buffers.out, b, relu, y[n], 0)
 
 
 @jit
@@ -214,7 +209,9 @@ def conv2d_grad_filter(
 ) -> np.ndarray:
     """See `naive.conv2d_grad_filter`."""
     corner = padding[0][0], padding[1][0]
-    images, m, dw_shape, shapes = _gradient_plan(w_shape, *dy.shape[1:3], len(x), x.dtype, get_num_threads())
+    images, m, dw_shape, shapes = _gradient_workspace(
+        w_shape, *dy.shape[1:3], len(x), x.dtype, get_num_threads()
+    )
     image, gradient, *_ = scratch = allocate(*shapes)
     image.fill(0)  # as in `prepare`
     gradient.fill(0)
@@ -225,7 +222,7 @@ def conv2d_grad_filter(
 
 
 @lru_cache(maxsize=256)
-def _gradient_plan(
+def _gradient_workspace(
     w_shape: tuple[int, ...], OH: int, OW: int, N: int, dtype: np.dtype, threads: int
 ) -> tuple[int, int, tuple[int, ...], list[tuple[tuple[int, ...], np.dtype]]]:
     """Return the images of a block, m of F(m, r), dw's padded shape, and (shape, dtype) of the scratch."""

@@ -4,10 +4,9 @@
 
     each thread:   x -> V;   for each of its blocks of filters:   w -> U;   M = V U;   M -> out -> pool -> y
 
-With one image there is too little work to share twice. What one core writes and another reads has to travel
-between their caches, at some 10 GB/s: so each thread transforms the whole image for itself, which is cheap,
-and of the filters just its own, and nothing but x and y crosses. Since a filter's transform is used only
-once, the tiles are smaller than in a batch (`selection.tile_size`).
+Data that one core writes and another reads travels between their caches at about 10 GB/s. So each thread
+transforms the whole image, which is cheap, and only its own filters. Only x and y are shared. A transformed
+filter is used for one image only, so the tiles are smaller than in a batch (`selection.tile_size`).
 """
 
 from functools import lru_cache
@@ -25,7 +24,7 @@ from tinycnn.kernels.conv.winograd_tiles import (
     output_tiles,
     tiling_of,
 )
-from tinycnn.kernels.primitives.epilogue import pool_filters, rectify_image
+from tinycnn.kernels.primitives.epilogue import bias_relu, pool_filters
 from tinycnn.kernels.primitives.gemm import ROWS, VECTORS
 from tinycnn.kernels.primitives.integers import ceil_div, round_up
 from tinycnn.kernels.primitives.simd import VECTOR_BYTES
@@ -41,7 +40,7 @@ MOST_BYTES = 2**21
 NO_POOL = (1, 1)
 
 
-class Room(NamedTuple):
+class WorkspaceSizes(NamedTuple):
     """The filters of a block, and how many numbers each buffer of a thread holds; see `winograd.Buffers`."""
 
     filters: int
@@ -59,7 +58,7 @@ def correlate_image(
 
     Pixel (0, 0) of x stands at `corner`; below 0, x begins outside.
     """
-    m, shapes = _plan(w.shape, y.shape, x.dtype, get_num_threads())
+    m, shapes = _workspace(w.shape, y.shape, x.dtype, get_num_threads())
     memory, bias = allocate(*shapes)
     bias[:] = 0 if b is None else b
     padded = whole_vectors(w, VECTOR_BYTES // x.itemsize)
@@ -68,42 +67,42 @@ def correlate_image(
 
 
 @lru_cache(maxsize=256)
-def _plan(
+def _workspace(
     w_shape: tuple[int, ...], y_shape: tuple[int, ...], dtype: np.dtype, threads: int
 ) -> tuple[int, list[tuple[tuple[int, ...], np.dtype]]]:
     """Return m of F(m, r), and (shape, dtype) of the threads' memory and of the bias."""
     (r, _, C, F), (_, OH, OW, _) = w_shape, y_shape
     m = tile_size(r, OH, OW, images=1)
-    room = filters_room(OH, OW, r, C, F, m, VECTOR_BYTES // dtype.itemsize, threads)
+    room = filters_workspace(OH, OW, r, C, F, m, VECTOR_BYTES // dtype.itemsize, threads)
     return m, [((threads, room), dtype), ((F,), dtype)]
 
 
 @lru_cache(maxsize=256)
-def fits_one_thread(w_shape: tuple[int, ...], y_shape: tuple[int, ...], dtype: np.dtype) -> bool:
-    """Return whether an image is small enough to be transformed by each thread."""
+def fits_in_cache(w_shape: tuple[int, ...], y_shape: tuple[int, ...], dtype: np.dtype) -> bool:
+    """Return whether the buffers of one thread are small enough to stay in a cache."""
     (r, _, C, F), (_, OH, OW, _) = w_shape, y_shape
     m, lanes = tile_size(r, OH, OW, images=1), VECTOR_BYTES // dtype.itemsize
-    return filters_room(OH, OW, r, C, F, m, lanes, 1) * dtype.itemsize <= MOST_BYTES
+    return filters_workspace(OH, OW, r, C, F, m, lanes, 1) * dtype.itemsize <= MOST_BYTES
 
 
 @register_jitable
-def room_of(OH, OW, r, C, F, m, lanes, threads):
-    """Return the `Room` of the buffers for an output of OH x OW and filters (r, r, C, F)."""
+def workspace_sizes(OH, OW, r, C, F, m, lanes, threads):
+    """Return the `WorkspaceSizes` of the buffers for an output of OH x OW and filters (r, r, C, F)."""
     TH, TW, alpha = ceil_div(OH, m), ceil_div(OW, m), m + r - 1
     CP = round_up(C, lanes)
     # as wide as the micro-kernel likes, but so that there is a block for each thread
     filters = min(VECTORS, ceil_div(ceil_div(F, lanes), threads)) * lanes
     points, rows = alpha * alpha, TH * TW + ROWS
     image, out = (TH * m + r - 1) * (TW * m + r - 1) * CP, TH * m * TW * m * filters
-    return Room(
+    return WorkspaceSizes(
         filters, image, points * rows * CP, points * (C * filters + lanes), points * rows * filters, out
     )
 
 
 @register_jitable
-def filters_room(OH, OW, r, C, F, m, lanes, threads):
-    """Return how many numbers of memory a thread needs."""
-    room = room_of(OH, OW, r, C, F, m, lanes, threads)
+def filters_workspace(OH, OW, r, C, F, m, lanes, threads):
+    """Return the workspace of a thread, in elements."""
+    room = workspace_sizes(OH, OW, r, C, F, m, lanes, threads)
     return room.image + room.V + room.U + room.M + room.out
 
 
@@ -122,7 +121,7 @@ def _correlate_share(share, x, w, b, y, memory, m, corner, relu, pool_size, pool
     OH, OW = (PH - 1) * pool_strides[0] + pool_size[0], (PW - 1) * pool_strides[1] + pool_size[1]
     r, _, C, FP = w.shape
     lanes = VECTOR_BYTES // x.itemsize
-    room = room_of(OH, OW, r, C, F, m, lanes, shares)
+    room = workspace_sizes(OH, OW, r, C, F, m, lanes, shares)
     if share * room.filters >= FP:
         return
     tiling = tiling_of(m, r, OH, OW)
@@ -149,6 +148,6 @@ def _correlate_share(share, x, w, b, y, memory, m, corner, relu, pool_size, pool
         multiply(V, U, M, C, tiles)
         output_tiles(M, out, 0, tiling)
         if pool_size == NO_POOL and pool_strides == NO_POOL:
-            rectify_image(out, b, relu, y, first)
+            bias_relu(out, b, relu, y, first)
         else:
             pool_filters(out, b, relu, y, first, pool_size, pool_strides)

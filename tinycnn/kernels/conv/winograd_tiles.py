@@ -9,8 +9,8 @@ A tile has alpha**2 points. V, M and dM are arrays (alpha**2, tiles, channels): 
 matrix, and `multiply` is a product of matrices for each point. Channels are rounded up to whole vectors, CP
 and FP; the padding of an image to whole tiles makes those at its edge safe.
 
-U, the transformed filters, is (alpha**2, C * FP + a cache line): with rows of a power of 2, the alpha**2
-numbers of a tile would all go to the same few lines of the level 1 cache.
+U, the transformed filters, is (alpha**2, C * FP + lanes), with one vector of padding in each row: with rows
+of a power of 2, the alpha**2 numbers of a tile would all go to the same few lines of the level 1 cache.
 """
 
 from typing import NamedTuple
@@ -36,7 +36,7 @@ filter_grad_tile = transform2d({size: g.T for size, (_, g, _) in _SETS.items()})
 
 
 class Tiling(NamedTuple):
-    """How F(m, r) covers an image: TH rows and TW columns of tiles, each of m x m outputs."""
+    """Tiling of an image by F(m, r): TH x TW tiles, each of m x m outputs."""
 
     m: int
     r: int
@@ -86,8 +86,8 @@ def input_tiles(image, V, n, tiling):
 def _output_tile(m, r, x, y):
     """Transform one tile, from `Operand` x (alpha, alpha) to y (m, m).
 
-    A function of its own, which LLVM optimises before it inlines it: that settles the order in which it adds
-    three and more numbers, and so the last bits of all results.
+    A separate function, so that LLVM fixes the order of additions before it inlines them: the last bits of
+    all results depend on it.
     """
     output_tile((m, r), x, y)
 

@@ -25,7 +25,7 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
     Raises
     ------
     ValueError
-        When shapes or dtypes do not fit, or `out` does.
+        For shapes or dtypes that do not fit, or an `out` that is not contiguous or overlaps a or b.
     """
     (M, K), N = a.shape, b.shape[-1]
     if b.shape != (K, N):
@@ -35,7 +35,10 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
         if out.shape != (M, N):
             checks.shape("out", out.shape, (M, N))
         if not out.flags.c_contiguous or np.may_share_memory(out, a) or np.may_share_memory(out, b):
-            raise ValueError("out: expected a contiguous array apart from a and b, received another")
+            raise ValueError(
+                "out: expected a contiguous array that does not overlap a or b; "
+                "pass np.empty((M, N), a.dtype)"
+            )
     if choose_matmul(M * K * N).algorithm == "numpy":
         return np.matmul(a, b, out=out)
     from tinycnn.kernels.dense import blocked

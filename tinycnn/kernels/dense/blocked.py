@@ -10,9 +10,9 @@ pieces that do not depend on the number of threads, so neither do the results.
 
 The matrices may be views with any strides, such as transposes: packing puts each block in an order that the
 micro-kernel can read, with whole vectors and room for its last rows. Rows of b that are whole vectors already
-stay where they are. Where M and N are small and K is large, as in the forward pass of a batch, the pieces are
-partial sums over K, added in their order at the end. One row by a matrix is as fast as the matrix can be
-read, so nothing is packed there: the threads share out the partial sums.
+stay where they are. If K exceeds BLOCK_K, as in the forward pass of a wide layer, each block of K gives a
+partial sum, and these are added in their order at the end. The product of a single row is bound by the speed
+at which the matrix is read, so nothing is packed: the threads share out the partial sums.
 """
 
 from functools import lru_cache
@@ -63,7 +63,7 @@ def multiply_row(x, w, partial):
 
 @jit
 def _multiply_run(p, x, w, partial):
-    """Partial sum p."""
+    """Compute partial sum p of the product."""
     run = ceil_div(len(x), len(partial))
     first = min(p * run, len(x))
     last = min(first + run, len(x))
@@ -78,7 +78,7 @@ def _by_blocks(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
     a_transposed = a.strides[0] < a.strides[1]
     b_transposed = not in_place and b.strides[0] < b.strides[1]
     left, right, products, partial = allocate(
-        *_plan(M, K, N, a_transposed, in_place, a.dtype, get_num_threads())
+        *_workspace(M, K, N, a_transposed, in_place, a.dtype, get_num_threads())
     )
     left.fill(0)
     right.fill(0)
@@ -92,7 +92,7 @@ def _by_blocks(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
 
 
 @lru_cache(maxsize=256)
-def _plan(
+def _workspace(
     M: int, K: int, N: int, a_transposed: bool, in_place: bool, dtype: np.dtype, threads: int
 ) -> list[tuple[tuple[int, ...], np.dtype]]:
     """Return (shape, dtype) of each thread's blocks of a, b and their product, and of the partial sums."""

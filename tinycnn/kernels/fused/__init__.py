@@ -1,6 +1,7 @@
 """Several operations in one pass over memory.
 
-`conv_relu` and `conv_maxpool` are the forward passes of a convolution with what follows it,
-`conv_maxpool_grads` the backward pass; `single_image` runs a whole network for one image. `tinycnn.execution`
-decides when.
+`conv_maxpool` is the forward pass of a convolution with its ReLU, max-pool and dropout, `conv_maxpool_grads`
+its backward pass, over the lists of `nonzero_lists`. `relu_bias_grads` is the gradient of a ReLU and of the
+bias before it. `single_image` interprets a table of `instructions`. `tinycnn.execution` decides when each of
+them runs.
 """

@@ -16,7 +16,7 @@ from tinycnn.kernels.conv.winograd_tiles import output_tiles, tiling_of
 from tinycnn.kernels.geometry import window_output
 from tinycnn.kernels.primitives.epilogue import pool_image
 from tinycnn.kernels.primitives.integers import ceil_div
-from tinycnn.kernels.primitives.philox import bits_room, fill_bits
+from tinycnn.kernels.primitives.philox import fill_bits, words_needed
 from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
 from tinycnn.kernels.runtime.memory import allocate, contiguous
@@ -150,18 +150,18 @@ def _outputs(
     z_shape: tuple[int, ...], dtype: np.dtype, pool_size: Pair, strides: Pair
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return y, argmax and each thread's words for `fill_bits`, not filled yet."""
-    outputs, words = _plan(z_shape, dtype, pool_size, strides, get_num_threads())
+    outputs, words = _workspace(z_shape, dtype, pool_size, strides, get_num_threads())
     y, argmax = allocate(*outputs)
     return y, argmax, allocate(words)[0]
 
 
 @lru_cache(maxsize=256)
-def _plan(
+def _workspace(
     z_shape: tuple[int, ...], dtype: np.dtype, pool_size: Pair, strides: Pair, threads: int
 ) -> tuple[list[tuple[tuple[int, ...], np.dtype]], tuple[tuple[int, int], np.dtype]]:
     """Return (shape, dtype) of y and argmax, and of the words."""
     N, OH, OW, F = z_shape
     PH, PW = (OH - pool_size[0]) // strides[0] + 1, (OW - pool_size[1]) // strides[1] + 1
     argmax = (N, PH, PW, F), np.min_scalar_type(pool_size[0] * pool_size[1])
-    words = (threads, bits_room(PH * PW * F)), np.dtype(np.uint64)
+    words = (threads, words_needed(PH * PW * F)), np.dtype(np.uint64)
     return [((N, PH, PW, F), dtype), argmax], words

@@ -4,14 +4,13 @@
 
     dy, argmax (N, PH, PW, F) -> lists of non-zeros -> add_rows -> dw (KH, KW, C, F), dx (N, H, W, C)
 
-Of the gradient of a convolution's output, a 2x2 max-pool leaves at most one in four, and a ReLU and a dropout
-between take more: in `mnist_cnn` one in seven is left. The lists name those, each with the offset of its
-pixel, and the sums run over the lists alone. Nothing is approximated: what is left out is multiplied by zero
-elsewhere.
+A 2x2 max-pool passes a gradient to at most one in four outputs of the convolution. ReLU and dropout remove
+more: in `mnist_cnn` one in seven is left. The lists hold these, each with the offset of its pixel, and the
+sums run over the lists alone. Nothing is approximated: every term that is left out is zero.
 
 For the filter's gradient there is a list for each filter: the patches of x at its pixels, scaled, add up to
 the gradient, which stays in registers. For the input's gradient there is a list for each pixel: the filters
-whose maximum it is, scaled, add up to its patch of dx.
+whose argmax it is. Scaled, they add up to its patch of dx.
 """
 
 from functools import lru_cache
@@ -63,7 +62,7 @@ def grad_filter(
         The factor of the dropout.
     """
     KH, KW, C, F = w_shape
-    block, size, specs = _filter_plan(x.shape, w_shape, dy.shape, padding, x.dtype, get_num_threads())
+    block, size, specs = _filter_workspace(x.shape, w_shape, dy.shape, padding, x.dtype, get_num_threads())
     _check(argmax, pool_size, size)
     image, _, _, partial, biases = scratch = allocate(*specs)
     image[:, -partial.shape[3] :] = 0  # the last vector of a row reads that far
@@ -76,7 +75,7 @@ def grad_filter(
 
 
 @lru_cache(maxsize=256)
-def _filter_plan(
+def _filter_workspace(
     x_shape: tuple[int, ...],
     w_shape: tuple[int, ...],
     dy_shape: tuple[int, ...],
@@ -109,7 +108,7 @@ def _check(argmax: np.ndarray, pool_size: Pair, size: int) -> None:
     if argmax.size and argmax.max() > no_gradient:
         raise ValueError(f"argmax: expected 0 to {no_gradient}, received {argmax.max()}")
     if size >= 2**31:
-        raise ValueError(f"expected an image, and filters, of less than 2**31 numbers, received {size}")
+        raise ValueError(f"x, w: expected blocks of fewer than 2**31 elements, received {size}")
 
 
 @jit
@@ -128,7 +127,7 @@ def _grad_filter(x, dy, argmax, dw, scratch, block, padding, pool_size, pool_str
 
 @jit
 def _grad_filter_sum(p, x, dy, argmax, scratch, block, padding, pool_size, pool_strides, scale):
-    """Partial sum p of dw and db."""
+    """Compute partial sum p of dw and db."""
     image, values, offsets, partial, biases = scratch
     N, H, W, C = x.shape
     P, F, KH, row = partial.shape
@@ -189,7 +188,7 @@ def grad_input(
     """Return dx of shape `x_shape`; see `grad_filter`."""
     KH, KW, C, F = w.shape
     taps = pool_size[0] * pool_size[1]
-    specs = _input_plan(x_shape, w.shape, padding, taps, dy.dtype, get_num_threads())
+    specs = _input_workspace(x_shape, w.shape, padding, taps, dy.dtype, get_num_threads())
     filters, image, values, offsets = allocate(*specs)
     _check(argmax, pool_size, filters.size)
     filters[..., KW * C :] = 0
@@ -206,7 +205,7 @@ def grad_input(
 
 
 @lru_cache(maxsize=256)
-def _input_plan(
+def _input_workspace(
     x_shape: tuple[int, ...],
     w_shape: tuple[int, ...],
     padding: Pads,
@@ -218,7 +217,7 @@ def _input_plan(
     (_, H, W, C), (KH, KW, _, F) = x_shape, w_shape
     row = round_up(KW * C, VECTOR_BYTES // dtype.itemsize)
     HP, WP = H + sum(padding[0]), W + sum(padding[1])
-    in_place = (H, W) == (HP, WP) and row == KW * C  # as in `_filter_plan`
+    in_place = (H, W) == (HP, WP) and row == KW * C  # as in `_filter_workspace`
     lists = taps + 1  # the last is for filters without a gradient
     return [
         ((F, KH, row), dtype),

@@ -2,7 +2,7 @@
 
 ::
 
-    Instruction, Instruction, ... -> pack -> table (structured array) -> single_image.Program
+    Instruction, Instruction, ... -> pack -> table (structured array) -> single_image.Interpreter
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ ACTIVATIONS = {None: LINEAR, "linear": LINEAR, "relu": RELU, "softmax": SOFTMAX}
 
 
 class Instruction(NamedTuple):
-    """One step of a program: what to compute, where its weights are, and the geometry.
+    """One instruction of a program: the operation, the offsets of its weights, and the geometry.
 
     Attributes
     ----------

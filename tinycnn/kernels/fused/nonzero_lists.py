@@ -4,7 +4,8 @@
 
     dy, argmax -> list_by_filter, list_by_tap -> Lists -> sparse_rows.add_rows
 
-Without a branch: each entry is written, and the length of its list grows only if it counts.
+There is no branch. `list_by_filter` writes every entry, and a list grows only past a non-zero. `list_by_tap`
+has one list more than the window has pixels, for the filters without a gradient.
 """
 
 from typing import NamedTuple
@@ -62,7 +63,7 @@ def list_by_filter(dy, argmax, lists, bias, image_shape, pool_size, pool_strides
 def list_by_tap(dy, argmax, lists, size, scale):
     """List the filters of one pooled pixel (F) by the pixel of the window that is the maximum.
 
-    `size` is the distance of the filters.
+    `size` is the stride from one filter to the next, in elements.
     """
     lists.counts[:] = 0
     for f in range(dy.size):

@@ -2,25 +2,24 @@
 
 ::
 
-    table, parameters, x -> Program -> y     memory: | each thread's | outputs, instruction by instruction |
+    table, parameters, x -> Interpreter -> y   memory: | each thread's | outputs, instruction by instruction |
 
 An image goes through `mnist_cnn` in about a quarter of a millisecond, and as much again would be spent in
-Python between its layers: checks, allocations, calls of kernels. Here one call does it all. The kernels are
-those of the layers; only a pool has one of its own, which shares out its rows and needs no argmax, and after
-Winograd's sums the pool is done with them.
+Python between its layers: checks, allocations, calls of kernels. Here one call does it all, with the layers'
+kernels. A pool after Winograd's algorithm is part of that instruction; any other pool has a kernel here,
+parallel over rows, without argmax.
 
-An instruction is a row of the table (`Instruction`). Every output has memory of its own, and every thread its
-own buffers, the same in all instructions: so a cache line that one core has written is read by the other, but
-seldom written by both. (With two pieces for the maps, used in turn, and buffers that lay elsewhere for each
-instruction, it took a twelfth longer.)
+An instruction is a row of the table (`Instruction`). It writes its output to memory of its own, and each
+thread uses the same buffers for all instructions. So two cores seldom write to the same cache line. (Two
+output buffers used alternately, with other buffers for each instruction, took a twelfth longer.)
 """
 
 import numpy as np
 from numba import get_num_threads
 from numba.extending import register_jitable
 
-from tinycnn.kernels.conv.direct import convolve_rows, row_room
-from tinycnn.kernels.conv.winograd_image import correlate_filters, filters_room
+from tinycnn.kernels.conv.direct import convolve_rows, row_workspace
+from tinycnn.kernels.conv.winograd_image import correlate_filters, filters_workspace
 from tinycnn.kernels.dense.blocked import ROW_SUMS, multiply_row
 from tinycnn.kernels.fused.instructions import DENSE, DIRECT, MAXPOOL, RELU, SOFTMAX, WINOGRAD, Instruction
 from tinycnn.kernels.primitives.epilogue import larger
@@ -32,7 +31,7 @@ from tinycnn.kernels.runtime.memory import aligned_empty
 from tinycnn.kernels.runtime.parallel import parallel_for
 
 
-class Program:
+class Interpreter:
     """A table of instructions, ready to run from any number of threads, with the memory of earlier runs.
 
     Parameters
@@ -54,8 +53,8 @@ class Program:
         if count not in self._memory:
             instructions = [Instruction(*row.item()) for row in self.table]
             lanes = VECTOR_BYTES // self.parameters.itemsize
-            shared = sum(shared_room(s, lanes) for s in instructions)
-            own = max(own_room(s, lanes, count) for s in instructions)
+            shared = sum(shared_workspace(s, lanes) for s in instructions)
+            own = max(own_workspace(s, lanes, count) for s in instructions)
             self._memory[count] = own, shared + count * own, []
         own, size, spare = self._memory[count]
         try:
@@ -74,8 +73,8 @@ def in_lines(size, lanes):
 
 
 @register_jitable
-def shared_room(s, lanes):
-    """Return the numbers of memory an instruction takes for its output and for what its threads share."""
+def shared_workspace(s, lanes):
+    """Return the workspace of an instruction, in elements: its output, and what its threads share."""
     FP = round_up(s.F, lanes)
     room = in_lines(s.OH * s.OW * s.F, lanes)
     if s.kind == DENSE:
@@ -86,14 +85,14 @@ def shared_room(s, lanes):
 
 
 @register_jitable
-def own_room(s, lanes, threads):
-    """Return how many numbers of memory each thread needs for itself."""
+def own_workspace(s, lanes, threads):
+    """Return the workspace of each thread, in elements."""
     if s.kind == WINOGRAD:
         OH, OW = (s.OH - 1) * s.SH + s.pool_height, (s.OW - 1) * s.SW + s.pool_width
-        return in_lines(filters_room(OH, OW, s.KH, s.C, s.F, s.m, lanes, threads), lanes)
+        return in_lines(filters_workspace(OH, OW, s.KH, s.C, s.F, s.m, lanes, threads), lanes)
     if s.kind == DIRECT:
         FP = round_up(s.F, lanes)
-        return in_lines(row_room(s.OW, s.KH, s.KW, s.C, FP, s.SW, s.DW, lanes), lanes)
+        return in_lines(row_workspace(s.OW, s.KH, s.KW, s.C, FP, s.SW, s.DW, lanes), lanes)
     return 0
 
 
@@ -101,7 +100,7 @@ def own_room(s, lanes, threads):
 def interpret(table, parameters, memory, own, threads, x, y):
     """y (numbers of the last output) of an image x (H * W * C), by a table of instructions.
 
-    `memory` (size,) is for this run alone: `own` numbers for each thread, and the `shared_room` of each
+    `memory` (size,) is for this run alone: `own` numbers for each thread, and the `shared_workspace` of each
     instruction.
     """
     lanes = VECTOR_BYTES // x.itemsize
@@ -122,7 +121,7 @@ def interpret(table, parameters, memory, own, threads, x, y):
             _run_dense(s, image.reshape(s.C), parameters, source, shared)
         else:
             _maxpool_rows(image, out, (s.KH, s.KW), (s.SH, s.SW), (s.PT, s.PL))
-        rest = rest[shared_room(s, lanes) :]
+        rest = rest[shared_workspace(s, lanes) :]
     y[:] = source
 
 

@@ -16,8 +16,8 @@ from tinycnn.kernels.selection import choose
 from tinycnn.support.checks import Pads, Pair
 
 
-class Pooling(Protocol):
-    """The four functions of an algorithm; see `naive`."""
+class PoolModule(Protocol):
+    """Interface of the modules `naive`, `im2col` and `direct`, which `implementation` returns."""
 
     @property
     def maxpool2d(self) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
@@ -36,7 +36,7 @@ class Pooling(Protocol):
         """See `naive.averagepool2d_grad_input`."""
 
 
-def implementation(operation: str, algorithm: str) -> Pooling:
+def implementation(operation: str, algorithm: str) -> PoolModule:
     """Return the module that computes an operation; "direct", and Numba with it, is imported when first used.
 
     Raises

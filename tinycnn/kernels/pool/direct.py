@@ -4,8 +4,8 @@
 
     x (N, H, W, C) -> maximum or mean of each window -> y (N, OH, OW, C)
 
-The checks are in the public functions, the loops in their jitted twins. Windows may overlap, so a
-gradient is added into dx; an image belongs to one thread, so nothing is added twice at once.
+`kernels.pool` checks the arguments. Here a Python function allocates, and a jitted function has the loops.
+Windows may overlap, so a gradient is added into dx; one thread has an image, so no two threads add at once.
 """
 
 import numpy as np

@@ -24,7 +24,7 @@ def maxpool2d(
     windows = windows.reshape(x.shape[0], OH, OW, taps, x.shape[3])
     argmax = windows.argmax(axis=3)  # the first of equals; a NaN counts as the largest
     y = np.take_along_axis(windows, argmax[:, :, :, None], axis=3)[:, :, :, 0]
-    if padding != NO_PADDING:  # where an image is -inf all over the window, its padding must not win
+    if padding != NO_PADDING:  # where a whole window is -inf, the argmax is no pixel of the padding
         inside = im2col(pad(np.ones((1, *x.shape[1:3], 1), bool), padding, False), pool_size, strides)
         first_inside = inside.reshape(1, OH, OW, taps, 1).argmax(axis=3)
         argmax = np.where(y == -math.inf, first_inside, argmax)

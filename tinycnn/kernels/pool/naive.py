@@ -26,14 +26,14 @@ def maxpool2d(
     x : ndarray of shape (N, H, W, C)
     pool_size, strides : (int, int)
     padding : ((top, bottom), (left, right))
-        Less than the pool size; the padding never wins.
+        Less than the pool size; padding is never the maximum.
 
     Returns
     -------
     y : ndarray of shape (N, OH, OW, C), in the dtype of `x`
     argmax : unsigned integer ndarray of the same shape
-        Which pixel of its window won, kh * KW + kw. Of equal pixels the first wins, in row-major order. A
-        NaN beats every number, so that it does not go unseen.
+        The pixel that is the maximum of its window, kh * KW + kw. Of equal pixels it is the first in
+        row-major order. A NaN counts as the maximum, so that it does not go unseen.
     """
     OH, OW = window_output(x.shape[1:3], pool_size, strides, padding)
     (KH, KW), (SH, SW) = pool_size, strides
@@ -61,7 +61,7 @@ def maxpool2d_grad_input(
     strides: Pair,
     padding: Pads = NO_PADDING,
 ) -> np.ndarray:
-    """Return dx of shape `x_shape`: each dy (N, OH, OW, C) goes to the pixel that won its window."""
+    """Return dx of shape `x_shape`: each dy (N, OH, OW, C) is added at the argmax of its window."""
     dxp = pad(np.zeros(x_shape, dy.dtype), padding)
     for n, oh, ow, c in np.ndindex(dy.shape):
         kh, kw = divmod(int(argmax[n, oh, ow, c]), pool_size[1])

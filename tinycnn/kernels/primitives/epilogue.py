@@ -2,14 +2,14 @@
 
 ::
 
-    z (OH, OW, F) -> + bias -> ReLU -> y                                            rectify_image
+    z (OH, OW, F) -> + bias -> ReLU -> y                                            bias_relu
     z (OH, OW, F) -> max-pool -> + bias -> ReLU -> y                                pool_filters
     z (OH, OW, F) -> max-pool -> + bias -> ReLU -> dropout -> y, argmax             pool_image
 
 One image at a time, in the thread that computed it, so z need not exist for the whole batch. Bias and ReLU
 come after the maximum: they change no order, and there are fewer numbers left. `argmax` is what the backward
-pass needs, one small number for each output: the pixel of the window that is the maximum, or NO_GRADIENT,
-which is KH * KW of the pool, where the ReLU is off or the dropout dropped the output.
+pass needs, one small number for each output: the pixel of the window that is the maximum, or KH * KW of
+the pool (`no_gradient` below) where the ReLU is off or the dropout dropped the output.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ def larger(best, value):
 @linked(
     lambda real: (array_type(real, 3), array_type(real, 1), types.boolean, array_type(real, 3), types.int64)
 )
-def rectify_image(z, b, relu, y, first):
+def bias_relu(z, b, relu, y, first):
     """y (OH, OW, F)[..., first:] = z + b[first:], and ReLU if `relu`, for the filters that z has.
 
     z may be larger than y along each axis. NaN stays NaN.

@@ -14,7 +14,7 @@ the loads stay within what two ports can bring. AVX2 has 16 registers: 6 by 2, 1
 element of A. (The figures follow Goto & van de Geijn, "Anatomy of high-performance matrix multiplication",
 TOMS 2008.)
 
-**The distances of A** (`Operand`) make one kernel serve a convolution's three passes without a copy of the
+**The strides of A** (`Operand`) make one kernel serve a convolution's three passes without a copy of the
 patches, since a row of A may overlap the next one: forward, row = C and inner = 1 walk along the pixels of an
 image row; filter gradient, row = 1 and inner = C. The outer sum walks over the rows of the filter or the
 image.

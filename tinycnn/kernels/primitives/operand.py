@@ -1,12 +1,12 @@
-"""Operands of the micro-kernels: matrices in memory, by an address and distances.
+"""Operands of the micro-kernels: matrices in memory, given by an address and strides.
 
 ::
 
-    array, distances in elements -> operand -> Operand -> gemm, add_rows, transform2d
+    array, strides in elements -> operand -> Operand -> gemm, add_rows, transform2d
 
-A micro-kernel does not ask for the shape of an array: it walks from an address in steps. So the rows of a
-matrix may overlap, as the patches of an image do, and arrays of two to five axes are the same type to it: it
-is compiled once.
+A micro-kernel does not ask for the shape of an array: it advances from an address by strides. So the rows of
+a matrix may overlap, as the patches of an image do, and arrays of two to five axes are the same type to it:
+it is compiled once.
 """
 
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ class Operand(NamedTuple):
     start : pointer
         The address of the first element.
     row, outer, inner : int
-        Distances in elements: of the rows, and along the two indices of a sum (see `gemm`).
+        Strides in elements: of the rows, and along the two indices of a sum (see `gemm`).
     """
 
     start: Any

@@ -57,7 +57,7 @@ def fill_bits(key, start, count, words):
     """Write the blocks with numbers start to start + count to words (room,); return the index of the first.
 
     Seen as numbers of 16 bits, `words` then holds them from that index on; it needs room for the two blocks
-    at the ends, bits_room(count) words.
+    at the ends, words_needed(count) words.
     """
     first = start // PER_BLOCK
     for block in range(first, ceil_div(start + count, PER_BLOCK)):
@@ -66,6 +66,6 @@ def fill_bits(key, start, count, words):
     return start - first * PER_BLOCK
 
 
-def bits_room(count: int) -> int:
+def words_needed(count: int) -> int:
     """Return how many words `fill_bits` needs for `count` numbers."""
     return (count // PER_BLOCK + 2) * WORDS

@@ -30,8 +30,8 @@ I64 = ir.IntType(64)
 def _widest_registers() -> int:
     """Return the bytes of the widest vector register of the processor that is compiled for.
 
-    Sixteen floats are added, and the assembly shows in what: zmm (64 bytes), ymm (32) or less. With
-    NUMBA_CPU_NAME set, that processor is asked, and not the one at hand.
+    It compiles an addition of 16 floats and looks for the registers in the assembly: zmm (64 bytes), ymm (32)
+    or less. With NUMBA_CPU_NAME set, that is for the named processor, and not for the one at hand.
     """
     named, features = config.CPU_NAME, config.CPU_FEATURES  # type: ignore[attr-defined]
     if features is None:

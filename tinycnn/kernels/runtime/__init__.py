@@ -1,4 +1,4 @@
-"""How kernels are compiled and fed: `jit`, `cache`, `threads`, `memory`, and the `partition` of sums.
+"""Compilation, threads and memory of kernels: `jit`, `cache`, `linking`, `parallel`, `threads`, `memory`.
 
-A reader of algorithms may skip this folder.
+`partition` fixes the number of partial sums. A reader of algorithms may skip this folder.
 """

@@ -1,4 +1,4 @@
-"""Machine code in files, kept for the next process: whatever happens to them, kernels compute.
+"""Compilation cache: machine code in files for the next process, safe against damaged and outdated files.
 
 ::
 
@@ -7,7 +7,7 @@
 Numba writes a table, from signatures to names of files, and then the file. A process that is killed between
 the two, or two that start at once, leave a table that names a file of other sources or another signature;
 Numba would run it. And a file that was cut off (a full disk, a power failure) would end the program with an
-error of pickle, or with a crash. So a file says itself what it is the code of, with a digest.
+error of pickle, or with a crash. So each file also stores its key and a digest of its code.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from tinycnn.support.notices import notice
 
-#: What makes each symbol that machine code may name: a function of another module; see `runtime.linking`.
+#: Functions that define the symbols which cached machine code calls, by symbol; see `runtime.linking`.
 SYMBOLS: dict[str, Callable[[], Any]] = {}
 
 
 class KernelCache(FunctionCache):
-    """The machine code of one function. Never an error: what cannot be read or written is said once.
+    """Compilation cache of one function. Loading and saving never raise; a notice says what failed.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How kernels are compiled: Numba's flags, in one place.
+"""Compilation of kernels with Numba: the flags that all of them share.
 
 ::
 
@@ -6,7 +6,7 @@
 
 - nogil: other Python threads go on while a kernel runs.
 - fastmath: multiply and add may be one instruction, and sums may be regrouped so that they vectorise. NaN
-  and infinities keep their meaning, since a diverged training must be seen.
+  and infinities keep their meaning, since a run that diverged must be seen.
 - error_model "numpy": dividing by zero gives inf, without a branch around every division.
 - cached: compiled once for each kind of CPU and each state of the sources (`runtime.cache`), with one line on
   stderr before the pause (`support.notices`).
@@ -41,8 +41,8 @@ def jit(function: Callable[..., Any]) -> Any:
     """Compile a function with the project's flags, at its first call. Use as `@jit`."""
     compiled: Any = numba.njit(function, **FLAGS)
     try:
-        # What cache=True does, but for the stamp: Numba compares one file with its cache, and an inlined
-        # function of another file may have changed too, or the flags above.
+        # As cache=True does, except for the stamp: Numba looks at one file, but an inlined function of
+        # another may have changed, or the flags above.
         compiled._cache = KernelCache(function, sources_stamp())
     except RuntimeError:  # Numba found no folder for its cache: a read-only install, a container
         notice(
@@ -57,7 +57,7 @@ def sources_stamp() -> str:
     """Return a digest of all code that compiled kernels may contain, and of the vector width that is forced.
 
     That is every module of `tinycnn.kernels`, except the printing of tables. Comments, docstrings and line
-    numbers do not count: whoever edits them compiles nothing again.
+    numbers do not count: editing them compiles nothing.
     """
     digest = hashlib.sha256(os.environ.get("TINYCNN_VECTOR_BYTES", "").encode())
     for path in sorted(KERNELS.rglob("*.py")):

@@ -2,10 +2,10 @@
 
 ::
 
-    (shape, dtype), ... -> allocate -> arrays          the arrays die -> their memory waits for the next
+    (shape, dtype), ... -> allocate -> arrays          the arrays die -> their memory serves the next
 
 A training step makes the same arrays as the one before. Memory fresh from the system costs a page fault for
-every 4 KB, and which of a process's old memory serves a new array is left to chance. So large pieces are kept
+every 4 KB, and which of a process's old memory serves a new array is left to chance. So large blocks are kept
 when the last array on them dies, and the next array of about that size gets them: after the first steps
 nothing large is allocated, and training takes a third less memory. No caller has to know: an array that is
 still held is never reused.
@@ -19,17 +19,17 @@ from typing import Any
 import numpy as np
 
 CACHE_LINE = 64
-# Smaller pieces are left to NumPy, whose allocator reuses them anyhow.
+# Smaller blocks are left to NumPy, whose allocator reuses them anyhow.
 SMALLEST_KEPT = 2**16
-# Bytes that may wait for use; what dies beyond goes back to the system.
-MOST_WAITING = 2**28
+# Bytes that are kept for use at most; what dies beyond goes back to the system.
+MAX_CACHED_BYTES = 2**28
 
-_waiting: dict[int, list[np.ndarray]] = defaultdict(list)
-_bytes = 0  # of all that wait, counted along: to add them up for each array would cost more than the array
+_free_blocks: dict[int, list[np.ndarray]] = defaultdict(list)
+_bytes = 0  # of all free blocks, counted along: to add them up for each array would cost more than the array
 
 
-class _Piece(SimpleNamespace):
-    """Raw memory under arrays; when they and all their views are gone, the memory waits in the pool.
+class _Block(SimpleNamespace):
+    """Block of raw memory under arrays; it returns to the cache when they and all their views are gone.
 
     `__array_interface__` is NumPy's protocol for memory that another object owns: the arrays hold on to this
     one.
@@ -40,30 +40,30 @@ class _Piece(SimpleNamespace):
 
     def __del__(self) -> None:
         global _bytes
-        if _bytes + self.raw.nbytes > MOST_WAITING:
-            _bytes = bytes_waiting()  # threads may have counted at the same time, since no lock is taken here
-        if _bytes + self.raw.nbytes <= MOST_WAITING:
-            _waiting[self.raw.nbytes - CACHE_LINE].append(self.raw)
+        if _bytes + self.raw.nbytes > MAX_CACHED_BYTES:
+            _bytes = cached_bytes()  # threads may have counted at the same time, since no lock is taken here
+        if _bytes + self.raw.nbytes <= MAX_CACHED_BYTES:
+            _free_blocks[self.raw.nbytes - CACHE_LINE].append(self.raw)
             _bytes += self.raw.nbytes
 
 
-def bytes_waiting() -> int:
-    """Return how much memory the pool holds that no array uses."""
-    return sum((size + CACHE_LINE) * len(pieces) for size, pieces in list(_waiting.items()))
+def cached_bytes() -> int:
+    """Return how many bytes the allocator holds that no array uses."""
+    return sum((size + CACHE_LINE) * len(pieces) for size, pieces in list(_free_blocks.items()))
 
 
 def release() -> None:
     """Give the memory that no array uses back to the system."""
     global _bytes
-    _waiting.clear()
+    _free_blocks.clear()
     _bytes = 0
 
 
 def allocate(*arrays: tuple[int | tuple[int, ...], Any]) -> list[np.ndarray]:
-    """Return arrays of any content, each beginning on a cache line, all on one piece of memory.
+    """Return arrays of any content, each beginning on a cache line, all on one block of memory.
 
-    It is used again when none of them is alive. NumPy promises 16 bytes only, and a load of 64 bytes that
-    begins elsewhere touches two lines and takes twice as long.
+    The block is reused when none of them is alive. NumPy aligns to 16 bytes only, and a load of 64 bytes that
+    crosses a cache line takes twice as long.
 
     Parameters
     ----------
@@ -80,10 +80,10 @@ def allocate(*arrays: tuple[int | tuple[int, ...], Any]) -> list[np.ndarray]:
         memory = np.empty(size + CACHE_LINE, np.uint8)
         first = -memory.__array_interface__["data"][0] % CACHE_LINE
     else:
-        step = 1 << (size.bit_length() - 4)  # sizes in steps of an eighth, so that similar ones meet
-        kept = size + -size % step
+        eighth = 1 << (size.bit_length() - 4)  # sizes are rounded up a little, so that similar ones meet
+        kept = size + -size % eighth
         try:
-            raw = _waiting[kept].pop()
+            raw = _free_blocks[kept].pop()
             _bytes -= raw.nbytes
         except IndexError:
             raw = _fresh(kept + CACHE_LINE)
@@ -94,7 +94,7 @@ def allocate(*arrays: tuple[int | tuple[int, ...], Any]) -> list[np.ndarray]:
             "shape": (kept,),
             "typestr": "|u1",
         }
-        memory, first = np.asarray(_Piece(raw=raw, __array_interface__=interface)), 0
+        memory, first = np.asarray(_Block(raw=raw, __array_interface__=interface)), 0
     made = []
     for (shape, dtype), start in zip(arrays, starts, strict=True):
         made.append(np.ndarray(shape, dtype, memory, first + start))
@@ -102,7 +102,7 @@ def allocate(*arrays: tuple[int | tuple[int, ...], Any]) -> list[np.ndarray]:
 
 
 def _fresh(size: int) -> np.ndarray:
-    """Return new memory; if the system has none left, after giving back what waits."""
+    """Return new memory; if the system has none left, after giving back the free blocks."""
     try:
         return np.empty(size, np.uint8)
     except MemoryError:
@@ -113,13 +113,6 @@ def _fresh(size: int) -> np.ndarray:
 def aligned_empty(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
     """Return one array as `allocate` does."""
     return allocate((shape, dtype))[0]
-
-
-def aligned_zeros(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Return zeros that begin on a cache line."""
-    array = aligned_empty(shape, dtype)
-    array[...] = 0
-    return array
 
 
 def contiguous(array: np.ndarray) -> np.ndarray:

@@ -7,11 +7,11 @@
 It does what `numba.prange` does, with the same threads, but compiles faster. Of a loop over `prange` Numba
 makes a function, a wrapper, a wrapper with threads, and the function that has the loop; LLVM optimises the
 body in each of them. That was half of the time that all kernels took to compile. Here a body is compiled as
-any other function, and around it there are three small ones, in LLVM's terms:
+any other function. In the caller, `parallel_for` stores the operands in a frame on the stack and calls
+Numba's `numba_parallel_for`. It adds two small functions, written in LLVM's terms:
 
-    launcher   puts the operands in a frame on its stack and calls Numba's `numba_parallel_for`
-    run        which calls this, on each thread, with the first index and the number of its indices
-    share      and this calls the body for one index, with the operands of the frame
+    run        called on each thread, with the first index and the number of its indices
+    share      called by `run` for one index; it calls the body with the operands of the frame
 """
 
 from typing import Any
@@ -51,7 +51,7 @@ def parallel_for(typingctx, body, count, operands):
     Notes
     -----
     With OpenMP and "workqueue" a thread takes one run of indices; TBB shares them out as it goes. Python
-    calls what calls this inside `with threads.guard`.
+    code must call the enclosing jitted function inside `with threads.guard:`.
     """
     start_threads()
     signature = typingctx.resolve_function_type(body, (types.int64, *operands.types), {})

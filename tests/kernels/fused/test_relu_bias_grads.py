@@ -12,7 +12,7 @@ from tests.kernels.cases import (
 )
 from tests.kernels.fused.maxpool_twin import INF, KEY, NAN, images
 from tinycnn.kernels.fused.conv_maxpool import Mask, maxpool
-from tinycnn.kernels.fused.conv_relu import relu_gradient
+from tinycnn.kernels.fused.relu_bias_grads import relu_gradient
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 5, 1), (2, 7, 3, 3), (5, 4, 4, 17), (1, 1, 1, 33), (37, 2, 3, 7)])
