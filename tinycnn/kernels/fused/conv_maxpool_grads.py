@@ -33,6 +33,8 @@ from tinycnn.support.checks import Pads, Pair
 
 # What a thread works on at a time should stay in its level 2 cache: bytes of images, entries of lists.
 IMAGES, LIST = 2**18, 2**14
+# The counts of each thread fill whole cache lines, so that no two threads write to one.
+COUNTS_OF_A_LINE = 8
 
 Specs = list[tuple[tuple[int, ...], np.dtype]]
 
@@ -64,7 +66,7 @@ def grad_filter(
     KH, KW, C, F = w_shape
     block, size, specs = _filter_workspace(x.shape, w_shape, dy.shape, padding, x.dtype, get_num_threads())
     _check(argmax, pool_size, size)
-    image, _, _, partial, biases = scratch = allocate(*specs)
+    image, _, _, _, partial, biases = scratch = allocate(*specs)
     image[:, -partial.shape[3] :] = 0  # the last vector of a row reads that far
     biases.fill(0)
     (dw,) = allocate(((KH, KW * C, F), x.dtype))
@@ -96,6 +98,7 @@ def _filter_workspace(
         ((threads, 0 if in_place else size + row), dtype),
         ((threads, group * images * PH * PW), dtype),
         ((threads, group * images * PH * PW), np.dtype(np.int32)),
+        ((threads, round_up(group, COUNTS_OF_A_LINE)), np.dtype(np.int64)),
         ((sums, F, KH, row), dtype),
         ((sums, F), dtype),
     ]
@@ -115,11 +118,11 @@ def _check(argmax: np.ndarray, pool_size: Pair, size: int) -> None:
 def _grad_filter(x, dy, argmax, dw, scratch, block, padding, pool_size, pool_strides, scale):
     """dw (KH, KW * C, F), and the partial sums of db, of x (N, H, W, C) and dy, argmax (N, PH, PW, F).
 
-    `scratch` holds images (threads, room), values and offsets of lists (threads, entries), and the partial
-    sums of dw (P, F, KH, row) and db (P, F), of which sum p has the blocks p, p + P, ...; `block` is (images,
-    filters).
+    `scratch` holds images (threads, room), values and offsets (threads, entries) and counts (threads, lists) of
+    `Lists`, and the partial sums of dw (P, F, KH, row) and db (P, F), of which sum p has the blocks p, p + P,
+    ...; `block` is (images, filters).
     """
-    _, _, _, partial, _ = scratch
+    _, _, _, _, partial, _ = scratch
     operands = x, dy, argmax, scratch, block, padding, pool_size, pool_strides, scale
     parallel_for(_grad_filter_sum, len(partial), operands)
     parallel_for(_sum_filter, partial.shape[1], (partial, dw))
@@ -128,14 +131,14 @@ def _grad_filter(x, dy, argmax, dw, scratch, block, padding, pool_size, pool_str
 @jit
 def _grad_filter_sum(p, x, dy, argmax, scratch, block, padding, pool_size, pool_strides, scale):
     """Compute partial sum p of dw and db."""
-    image, values, offsets, partial, biases = scratch
+    image, values, offsets, counts, partial, biases = scratch
     N, H, W, C = x.shape
     P, F, KH, row = partial.shape
     (images, group), (PT, PB), (PL, PR) = block, padding[0], padding[1]
     HP, WP, lanes = H + PT + PB, W + PL + PR, VECTOR_BYTES // x.itemsize
     capacity, flat = images * dy.shape[1] * dy.shape[2], x.reshape(x.size)
     t = get_thread_id()
-    lists = Lists(values[t], offsets[t], np.empty(group, np.int64), capacity)
+    lists = Lists(values[t], offsets[t], counts[t], capacity)
     partial[p] = 0
     for first in range(p * images, N, P * images):
         last = min(first + images, N)
@@ -189,17 +192,26 @@ def grad_input(
     KH, KW, C, F = w.shape
     taps = pool_size[0] * pool_size[1]
     specs = _input_workspace(x_shape, w.shape, padding, taps, dy.dtype, get_num_threads())
-    filters, image, values, offsets = allocate(*specs)
+    filters, *scratch = allocate(*specs)
     _check(argmax, pool_size, filters.size)
     filters[..., KW * C :] = 0
     filters[..., : KW * C] = w.transpose(3, 0, 1, 2).reshape(F, KH, KW * C)
     (dx,) = allocate((x_shape, dy.dtype))
-    dy, argmax, scratch = contiguous(dy), contiguous(argmax), (image, values, offsets)
+    dy, argmax = contiguous(dy), contiguous(argmax)
     corner = padding[0][0], padding[1][0]
     row = x_shape[2] + sum(padding[1])
     with threads.guard:
         _grad_input(
-            dy, argmax, filters, dx, scratch, row, corner, pool_size, pool_strides, dy.dtype.type(scale)
+            dy,
+            argmax,
+            filters,
+            dx,
+            tuple(scratch),
+            row,
+            corner,
+            pool_size,
+            pool_strides,
+            dy.dtype.type(scale),
         )
     return dx
 
@@ -213,7 +225,7 @@ def _input_workspace(
     dtype: np.dtype,
     threads: int,
 ) -> Specs:
-    """Return (shape, dtype) of the padded filters, and of each thread's image, values and offsets."""
+    """Return (shape, dtype) of the padded filters, and of each thread's image, values, offsets and counts."""
     (_, H, W, C), (KH, KW, _, F) = x_shape, w_shape
     row = round_up(KW * C, VECTOR_BYTES // dtype.itemsize)
     HP, WP = H + sum(padding[0]), W + sum(padding[1])
@@ -224,6 +236,7 @@ def _input_workspace(
         ((threads, 0 if in_place else HP * WP * C + row), dtype),
         ((threads, lists * F), dtype),
         ((threads, lists * F), np.dtype(np.int32)),
+        ((threads, round_up(lists, COUNTS_OF_A_LINE)), np.dtype(np.int64)),
     ]
 
 
@@ -231,8 +244,8 @@ def _input_workspace(
 def _grad_input(dy, argmax, filters, dx, scratch, WP, corner, pool_size, pool_strides, scale):
     """dx (N, H, W, C) of dy, argmax (N, PH, PW, F) and filters (F, KH, row).
 
-    `scratch` has for each thread a padded image (threads, room), and values and offsets of lists (threads,
-    entries); WP is the width of that image.
+    `scratch` has for each thread a padded image (threads, room), and values and offsets (threads, entries) and
+    counts (threads, lists) of `Lists`; WP is the width of that image.
     """
     operands = dy, argmax, filters, dx, scratch, WP, corner, pool_size, pool_strides, scale
     parallel_for(_grad_input_image, len(dx), operands)
@@ -241,12 +254,12 @@ def _grad_input(dy, argmax, filters, dx, scratch, WP, corner, pool_size, pool_st
 @jit
 def _grad_input_image(n, dy, argmax, filters, dx, scratch, WP, corner, pool_size, pool_strides, scale):
     """Do the work of `_grad_input` for image n."""
-    image, values, offsets = scratch
+    image, values, offsets, counts = scratch
     _, H, W, C = dx.shape
     F, KH, row = filters.shape
     taps, lanes = pool_size[0] * pool_size[1], VECTOR_BYTES // dx.itemsize
     t = get_thread_id()
-    lists = Lists(values[t], offsets[t], np.empty(taps + 1, np.int64), F)
+    lists = Lists(values[t], offsets[t], counts[t], F)
     in_place = image.shape[1] == 0
     target = dx[n].reshape(H * W * C) if in_place else image[t]
     target[:] = 0
