@@ -118,9 +118,9 @@ def _check(argmax: np.ndarray, pool_size: Pair, size: int) -> None:
 def _grad_filter(x, dy, argmax, dw, scratch, block, padding, pool_size, pool_strides, scale):
     """dw (KH, KW * C, F), and the partial sums of db, of x (N, H, W, C) and dy, argmax (N, PH, PW, F).
 
-    `scratch` holds images (threads, room), values and offsets (threads, entries) and counts (threads, lists) of
-    `Lists`, and the partial sums of dw (P, F, KH, row) and db (P, F), of which sum p has the blocks p, p + P,
-    ...; `block` is (images, filters).
+    `scratch` holds images (threads, size), values and offsets (threads, entries) and counts (threads, lists)
+    of `Lists`, and the partial sums of dw (P, F, KH, row) and db (P, F), of which sum p has the blocks p,
+    p + P, ...; `block` is (images, filters).
     """
     _, _, _, _, partial, _ = scratch
     operands = x, dy, argmax, scratch, block, padding, pool_size, pool_strides, scale
@@ -225,7 +225,7 @@ def _input_workspace(
     dtype: np.dtype,
     threads: int,
 ) -> Specs:
-    """Return (shape, dtype) of the padded filters, and of each thread's image, values, offsets and counts."""
+    """Return (shape, dtype) of the padded filters, and of each thread's image, values, offsets, counts."""
     (_, H, W, C), (KH, KW, _, F) = x_shape, w_shape
     row = round_up(KW * C, VECTOR_BYTES // dtype.itemsize)
     HP, WP = H + sum(padding[0]), W + sum(padding[1])
@@ -244,8 +244,8 @@ def _input_workspace(
 def _grad_input(dy, argmax, filters, dx, scratch, WP, corner, pool_size, pool_strides, scale):
     """dx (N, H, W, C) of dy, argmax (N, PH, PW, F) and filters (F, KH, row).
 
-    `scratch` has for each thread a padded image (threads, room), and values and offsets (threads, entries) and
-    counts (threads, lists) of `Lists`; WP is the width of that image.
+    `scratch` has for each thread a padded image (threads, size), and values and offsets (threads, entries)
+    and counts (threads, lists) of `Lists`; WP is the width of that image.
     """
     operands = dy, argmax, filters, dx, scratch, WP, corner, pool_size, pool_strides, scale
     parallel_for(_grad_input_image, len(dx), operands)
