@@ -117,6 +117,7 @@ def test_a_damaged_file_is_one_notice_and_compiled_again(tmp_path, monkeypatch, 
     assert (hits(), capsys.readouterr().err) == (1, "")
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_leave_a_cache_that_is_whole(script, tmp_path):
     folder = tmp_path / "cache"
     for process in [start(script, folder) for _ in range(2)]:

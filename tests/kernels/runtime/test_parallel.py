@@ -137,6 +137,7 @@ def test_memory_is_counted_as_before():
     assert (sys.getrefcount(y), sys.getrefcount(start)) == before
 
 
+@pytest.mark.slow
 def test_a_loop_from_the_cache_starts_the_threads_of_a_new_process(tmp_path):
     """Machine code that is loaded names symbols that only exist when Numba's threads have started."""
     program = tmp_path / "program.py"
