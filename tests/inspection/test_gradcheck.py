@@ -144,6 +144,66 @@ def test_the_layer_and_the_arrays_are_left_as_they_were():
     np.testing.assert_array_equal(array, before)
 
 
+class Changing(Layer):
+    """y = 2 x, and a backward pass that is right or four times too large, in dy's own memory or in x's."""
+
+    def __init__(self, change, factor=2):
+        super().__init__()
+        self.change, self.factor = change, factor
+
+    def param_shapes(self, input_shape):
+        return {}
+
+    def forward(self, x, training=False):
+        self._x = x
+        if self.change == "x in forward":
+            x *= 2
+            return x
+        return 2 * x
+
+    def backward(self, dy):
+        if self.change == "x in backward":
+            self._x *= 2
+        if self.change != "dy":
+            return self.factor * dy
+        dy *= self.factor
+        return dy
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("dy", "backward changed its argument dy"),
+        ("x in forward", "forward changed its argument x"),
+        ("x in backward", "backward changed its argument x"),
+    ],
+)
+def test_a_layer_that_changes_its_arguments_is_refused(change, message):
+    """Whether its gradient is right or not: it is compared with arrays that the layer must not touch."""
+    for factor in (2, 4):
+        with pytest.raises(ValueError, match=message):
+            check_layer(Changing(change, factor), (3,))
+    with pytest.raises(GradientError):
+        check_layer(Changing(None, 4), (3,))
+    assert check_layer(Changing(None), (3,)).passed
+
+
+def test_a_gradient_may_be_the_array_itself():
+    """That of sum(a**2) / 2 is a, and must not follow a while a is varied."""
+    a = np.random.default_rng(0).standard_normal(5)
+    assert check_gradients(lambda: float((a**2).sum() / 2), {"a": a}, {"a": a}).passed
+
+
+def test_what_was_not_tested_has_not_passed():
+    """No elements, no directions, a function of chance: nothing was compared."""
+    empty, a, rng = np.zeros((0, 3)), np.ones(300), np.random.default_rng(0)
+    assert not check_gradients(lambda: 0.0, {"a": empty}, {"a": empty}, raise_error=False).passed
+    with pytest.raises(ValueError, match="directions: expected a whole number >= 1"):
+        check_gradients(lambda: 0.0, {"a": a}, {"a": 0 * a}, directions=0)
+    with pytest.raises(ValueError, match="function: expected the same finite number each time"):
+        check_gradients(lambda: float(rng.random()), {"a": a}, {"a": 0 * a})
+
+
 def test_a_gradient_of_exactly_zero_passes():
     """Where the function does not depend on an array, noise must not count as an error."""
     a, b = np.ones(3), np.ones(4)

@@ -78,8 +78,8 @@ class GradientReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every comparison was within the tolerance, and enough could be made."""
-        return not self.failures and not self.too_many_kinks
+        """Whether every comparison was within the tolerance, and enough could be made, at least one."""
+        return bool(self.entries) and not self.failures and not self.too_many_kinks
 
     def __str__(self) -> str:
         verdict = "passed" if self.passed else "FAILED"
@@ -141,14 +141,19 @@ def check_gradients(
     GradientError
         When the check fails.
     ValueError
-        When an array is not float64, or keys or shapes differ.
+        When an array is not float64, keys or shapes differ, or the function is not deterministic.
     """
+    checks.whole("directions", directions, 1)
     if set(arrays) != set(gradients):
         raise ValueError(f"gradients: expected the names {sorted(arrays)}, received {sorted(gradients)}")
     for name, array in arrays.items():
         if array.dtype != np.float64:
             raise ValueError(f"{name}: expected float64, received {array.dtype}")
         checks.shape(f"gradient of {name}", gradients[name].shape, array.shape)
+    # copies: a gradient may be one of the arrays, such as that of sum(a**2) / 2, and these are varied
+    gradients = {name: np.array(gradient) for name, gradient in gradients.items()}
+    if not function() == function():
+        raise ValueError("function: expected the same finite number each time, received another or NaN")
     report = GradientReport(tolerance)
     scale = max([float(np.abs(g).max()) for g in gradients.values() if g.size], default=0.0)
     rounding = 1e3 * np.finfo(np.float64).eps * abs(function()) / STEP
@@ -246,6 +251,8 @@ def check_layer(
     ------
     GradientError
         When the check fails.
+    ValueError
+        When the layer changes x or dy, which its neighbours still need.
 
     Examples
     --------
@@ -266,9 +273,13 @@ def check_layer(
         fresh = copy.deepcopy(layer)
         return fresh, fresh.forward(x, training=True)
 
+    given = x.copy()
     trained, y = forward()
+    _check_unchanged(layer, "forward", x=(x, given))
     dy = rng.standard_normal(y.shape)
-    gradients = {"x": trained.backward(dy), **trained.grads}
+    upstream = dy.copy()
+    gradients = {"x": trained.backward(upstream), **trained.grads}
+    _check_unchanged(layer, "backward", dy=(upstream, dy), x=(x, given))
     return check_gradients(
         lambda: float((forward()[1] * dy).sum()),
         {"x": x, **layer.params},
@@ -279,3 +290,13 @@ def check_layer(
         seed=seed,
         raise_error=raise_error,
     )
+
+
+def _check_unchanged(layer: Layer, method: str, **arrays: tuple[np.ndarray, np.ndarray]) -> None:
+    """Raise ValueError for an argument, given as (now, before), that a method of the layer has changed."""
+    for name, (now, before) in arrays.items():
+        if not np.array_equal(now, before, equal_nan=True):
+            raise ValueError(
+                f"{layer.label}: {method} changed its argument {name}, which other layers still need; "
+                "compute into a new array"
+            )
