@@ -1,5 +1,7 @@
 """Losses: values worked by hand, gradients by finite differences, extreme logits, errors."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,32 @@ def test_the_gradient_keeps_the_dtype(loss):
     y_true, y_pred = example(loss, dtype=np.float32)
     assert loss.gradient(y_true, y_pred).dtype == np.float32
     assert isinstance(loss(y_true, y_pred), float)
+
+
+def test_many_classes_take_memory_by_the_rows():
+    """Not by the square of the classes: 30,000 of them would be 3.4 GB."""
+    loss, y_pred = losses.SparseCategoricalCrossentropy(), np.full((2, 30_000), 1 / 30_000, np.float32)
+    tracemalloc.start()
+    try:
+        loss(np.array([5, 29_999]), y_pred)
+        gradient = loss.gradient(np.array([5, 29_999]), y_pred)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * y_pred.nbytes
+    assert [list(row) for row in np.argwhere(gradient)] == [[0, 5], [1, 29_999]]
+
+
+@pytest.mark.parametrize(
+    ("label", "logits", "expected"),
+    [(1, [-np.inf, 0], 0), (2, [-np.inf, 1, 2], 0.3132616875182228), (0, [-np.inf, 0], np.inf)],
+)
+def test_a_masked_class(label, logits, expected):
+    """A logit of -inf takes a class out: 0 log 0 is 0; as a label it costs infinitely much."""
+    y_pred = np.array([logits], np.float32)
+    sparse, soft = (cls(from_logits=True) for cls in (SparseCategoricalCrossentropy, CategoricalCrossentropy))
+    assert sparse(np.array([label]), y_pred) == pytest.approx(expected, rel=1e-6)
+    assert soft(np.eye(len(logits))[[label]], y_pred) == pytest.approx(expected, rel=1e-6)
 
 
 def test_values_by_hand():

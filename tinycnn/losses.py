@@ -106,7 +106,9 @@ class CategoricalCrossentropy(Loss):
             log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
         else:
             log_p = np.log(np.maximum(y_pred, np.finfo(y_pred.dtype).tiny))
-        return float(-(targets * log_p).sum(dtype=np.float64) / len(y_pred))
+        # a class of logit -inf, whose log_p is -inf too, counts only where it is a label: 0 log 0 is 0
+        terms = np.multiply(targets, log_p, out=np.zeros_like(log_p), where=targets != 0)
+        return float(-terms.sum(dtype=np.float64) / len(y_pred))
 
     def gradient(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """Return (softmax * sum(y_true) - y_true) / N for logits, -y_true / (p N) for probabilities."""
@@ -148,7 +150,9 @@ class SparseCategoricalCrossentropy(CategoricalCrossentropy):
             raise ValueError(
                 f"y_true: expected classes 0 to {classes - 1}, received {labels.min()} to {labels.max()}"
             )
-        return np.eye(classes, dtype=y_pred.dtype)[labels]
+        rows = np.zeros(y_pred.shape, y_pred.dtype)  # not rows of np.eye, which has classes**2 numbers
+        rows[np.arange(len(labels)), labels] = 1
+        return rows
 
 
 LOSSES: dict[str, type[Loss]] = {

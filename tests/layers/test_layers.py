@@ -224,6 +224,17 @@ class TestBatchNormalization:
         np.testing.assert_array_equal(layer.state["moving_mean"], [1, 2, 3])
         assert gradcheck.check_layer(layer, (3,)).passed
 
+    def test_no_images_are_refused_in_training(self):
+        """There is nothing to take a mean of; the averages stay finite."""
+        layer = ready(BatchNormalization(), (4,))
+        layer.forward(np.ones((3, 4), np.float32), training=True)
+        before = {name: array.copy() for name, array in layer.state.items()}
+        with pytest.raises(ValueError, match=r"expected at least one image, received shape \(0, 4\)"):
+            layer.forward(np.ones((0, 4), np.float32), training=True)
+        for name, array in layer.state.items():
+            np.testing.assert_array_equal(array, before[name])
+        assert layer.forward(np.ones((0, 4), np.float32)).shape == (0, 4)
+
 
 def test_dense_wants_vectors():
     """With the cure in the message."""

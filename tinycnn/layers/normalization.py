@@ -75,6 +75,8 @@ class BatchNormalization(Layer):
         self.check_input(x)
         mean, variance = self.state["moving_mean"], self.state["moving_variance"]
         from_batch = training and self.trainable
+        if from_batch and not x.size:
+            raise ValueError(f"{self.label}: expected at least one image, received shape {x.shape}")
         if from_batch:
             batch_axes = tuple(range(x.ndim - 1))
             batch_mean, batch_variance = x.mean(axis=batch_axes), x.var(axis=batch_axes)
