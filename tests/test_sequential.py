@@ -20,6 +20,11 @@ pytestmark = pytest.mark.smoke
 SUMMARY = (Path(__file__).parent / "golden" / "mnist_cnn_summary.txt").read_text().removesuffix("\n")
 
 
+def endless():
+    while True:
+        yield data()
+
+
 def compiled(seed=0, optimizer="adam", **arguments):
     model = small(seed, **arguments)
     model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
@@ -329,6 +334,14 @@ def _used_twice():
         (lambda: compiled().fit(*data(), validation_split=1), r"validation_split: .*\[0, 1\), received 1"),
         (lambda: compiled().fit(*data(), validation_split=0.01), "at least one image on each side"),
         (lambda: compiled().fit(*data(), validation_split=0.1, validation_data=data()), "received both"),
+        (
+            lambda: compiled().fit(*data(), validation_data=endless()),
+            r"expected a tuple .* received generator",
+        ),
+        (
+            lambda: compiled().fit(*data(), validation_data=(*data(), 1)),
+            "validation_data: .* received 3 items",
+        ),
         (lambda: compiled().fit(*data(), verbose=3), 'verbose: expected "auto", 0, 1 or 2, received 3'),
         (lambda: compiled().fit(*data(), shuffle="batch"), "shuffle: expected True or False"),
         (lambda: small().compile("adam", "mse", "accuracy"), "metrics: expected a list of names"),

@@ -335,7 +335,9 @@ class Sequential:
         if fraction and validation_data is not None:
             raise ValueError("validation: expected validation_data or validation_split, received both")
         data = self._data(x, y)
-        kept = None if validation_data is None else self._data(*validation_data)
+        kept = validation_data
+        if kept is not None:
+            kept = self._data(*checks.x_and_y("validation_data", kept))
         checks.flag("shuffle", shuffle)
         settings = loop.Settings(batch_size, epochs, fraction, shuffle, augment, checkpoint)
         return loop.fit(self, data, kept, settings, callbacks, verbose)

@@ -157,6 +157,13 @@ def test_the_target_of_a_link_is_replaced_not_the_link(tmp_path, exists):
     assert names(target.parent) == ["m.txt"]
 
 
+@pytest.mark.parametrize("name", ["b" * 251 + ".npz", "ж" * 120 + ".h5", "€" * 84 + "abc"])
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path, name):
+    """255 bytes; the temporary name, which is longer, is cut between characters."""
+    write(tmp_path / name, "new")
+    assert names(tmp_path) == [name]
+
+
 @pytest.mark.parametrize("name", ["nowhere/m.txt", "file.txt/m.txt"])
 def test_a_missing_folder_is_named(tmp_path, name):
     """Before anything is written."""

@@ -134,6 +134,29 @@ def test_learning_rate_scheduler():
         fit(LearningRateScheduler(lambda epoch, rate: -1))
 
 
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        (lambda epoch: 0.1 / (epoch + 1), [0.1, 0.05]),
+        (lambda epoch, rate: rate / 2, [0.005, 0.0025]),
+        (lambda epoch, rate=0.5: rate / 2, [0.005, 0.0025]),
+        (lambda *given: given[1] / 2, [0.005, 0.0025]),
+    ],
+)
+def test_a_schedule_may_be_a_function_of_the_epoch_alone(schedule, rates):
+    """As in Keras, which passes the rate to a function that takes it."""
+    recorder = Recorder()
+    fit(LearningRateScheduler(schedule), recorder, epochs=2, optimizer=SGD(0.01))
+    assert recorder.rates == rates
+
+
+@pytest.mark.parametrize("schedule", [lambda: 0.1, lambda epoch, rate, step: 0.1, 0.1])
+def test_a_schedule_of_other_arguments_is_refused(schedule):
+    """When the callback is made, not in its first epoch."""
+    with pytest.raises(ValueError, match=r"schedule: expected a function \(epoch, rate\) or \(epoch\)"):
+        LearningRateScheduler(schedule)
+
+
 def test_csv_logger(tmp_path):
     """A line an epoch, as it ends; a new run begins anew, or adds."""
     path, lines = tmp_path / "log.csv", []
@@ -290,6 +313,22 @@ def test_every_callback_ends_that_began():
     with pytest.raises(ValueError, match="refused"):
         fit(end("d"), LambdaCallback(on_train_begin=refuse), WeightAverage(0.9), end("e"))
     assert ended == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("columns", ["loss,accuracy", "loss", "loss,val_loss", "accuracy,loss"])
+def test_csv_logger_appends_to_the_same_columns_only(tmp_path, columns):
+    """Rows of other figures, of more or in another order are refused; a file of the same goes on."""
+    path = tmp_path / "log.csv"
+    before = f"epoch,{columns}\n1,0.5,0.5\n"
+    path.write_text(before)
+    if columns == "loss,accuracy":
+        fit(CSVLogger(path, append=True), epochs=1)
+        assert path.read_text().startswith(before)
+        assert len(path.read_text().splitlines()) == 3
+        return
+    with pytest.raises(ValueError, match=r"log\.csv: expected the columns \['epoch', 'loss', 'accuracy'\]"):
+        fit(CSVLogger(path, append=True), epochs=1)
+    assert path.read_text() == before
 
 
 def test_csv_logger_begins_anew_when_its_file_is_gone(tmp_path):

@@ -18,6 +18,7 @@ import pytest
 from tinycnn import Sequential
 from tinycnn.inspection.plots import plot_history
 from tinycnn.layers import Dense
+from tinycnn.support.notices import notice
 from tinycnn.training import Callback, History, StopOnInterrupt
 
 TRAIN = """
@@ -35,6 +36,37 @@ def tiny():
     model = Sequential([Dense(3, activation="softmax")], seed=0)
     model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
     return model, np.ones((70, 4), np.float32), np.arange(70) % 3
+
+
+class WriteOnly:
+    """A stream as a logging program makes it."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+
+
+class Flushed(WriteOnly):
+    def flush(self):
+        pass
+
+
+@pytest.mark.parametrize("verbose", ["auto", 1, 2])
+@pytest.mark.parametrize("stream", [None, WriteOnly, Flushed], ids=str)
+def test_any_object_may_stand_in_for_stdout(monkeypatch, stream, verbose):
+    """None, as in a program without a console; or one with `write` alone."""
+    monkeypatch.setattr(sys, "stdout", stream and stream())
+    monkeypatch.setattr(sys, "stderr", stream and stream())
+    notice.__wrapped__("a line")
+    model, x, y = tiny()
+    model.fit(x, y, epochs=2, verbose=verbose)
+    model.summary()
+    if stream:
+        assert "Epoch 2/2" in sys.stdout.text
+        assert "dense" in sys.stdout.text
+        assert sys.stderr.text == "tinycnn: a line\n"
 
 
 def test_plain_lines_when_the_output_is_no_terminal(capsys):

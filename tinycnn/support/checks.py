@@ -34,6 +34,15 @@ def pair(name: str, value: Any, minimum: int) -> Pair:
     return whole(name, items[0], minimum), whole(name, items[1], minimum)
 
 
+def x_and_y(name: str, value: Any) -> tuple[Any, Any]:
+    """Return `value`, a tuple or list (x, y); anything else is refused without iterating over it."""
+    if not isinstance(value, tuple | list):
+        raise ValueError(f"{name}: expected a tuple (x, y), received {type(value).__name__}")
+    if len(value) != 2:
+        raise ValueError(f"{name}: expected a tuple (x, y), received {len(value)} items")
+    return value[0], value[1]
+
+
 def real(name: str, value: Any, low: float, high: float = math.inf, *, below: bool = False) -> float:
     """Return `value` as a float in [low, high], or in [low, high) when `below`."""
     good = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -14,6 +14,8 @@ import sys
 from contextlib import suppress
 from functools import cache
 
+from tinycnn.support.streams import is_terminal, write_line
+
 
 @cache
 def notice(text: str) -> None:
@@ -32,6 +34,6 @@ def notice(text: str) -> None:
         return
     line = f"tinycnn: {text}"
     with suppress(OSError, ValueError):  # a closed pipe or stream
-        if stream.isatty():
+        if is_terminal(stream):
             line = "\r" + line.ljust(shutil.get_terminal_size().columns - 1)
-        print(line, file=stream, flush=True)
+        write_line(stream, line)

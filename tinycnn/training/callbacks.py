@@ -13,6 +13,7 @@ current batch. Callbacks that watch a metric are in `monitors`, the moving avera
 from __future__ import annotations
 
 import csv
+import inspect
 import math
 import os
 import signal
@@ -125,14 +126,22 @@ class LearningRateScheduler(Callback):
     Parameters
     ----------
     schedule : callable
-        (epoch, rate) -> rate, with the epoch counted from 0. For a rate that changes at every step, pass a
-        `tinycnn.optimizers.schedules.Schedule` to the optimizer instead.
+        (epoch, rate) -> rate or, as in Keras, (epoch) -> rate, with the epoch counted from 0. For a rate that
+        changes at every step, pass a `tinycnn.optimizers.schedules.Schedule` to the optimizer instead.
+
+    Raises
+    ------
+    ValueError
+        For a function of other arguments.
     """
 
     changes_rate = True
 
-    def __init__(self, schedule: Callable[[int, float], float]) -> None:
+    def __init__(self, schedule: Callable[..., float]) -> None:
         self.schedule = schedule
+        self._takes_rate = _accepts(schedule, 0, 0.0)
+        if not self._takes_rate and not _accepts(schedule, 0):
+            raise ValueError(f"schedule: expected a function (epoch, rate) or (epoch), received {schedule!r}")
 
     def on_train_begin(self) -> None:
         """Raise ValueError for an optimizer with a schedule, before the first epoch."""
@@ -140,7 +149,20 @@ class LearningRateScheduler(Callback):
 
     def on_epoch_begin(self, epoch: int) -> None:
         """Set the rate of this epoch."""
-        set_rate(self.model.optimizer, self.schedule(epoch, self.model.optimizer.rate))
+        optimizer = self.model.optimizer
+        rate = self.schedule(epoch, optimizer.rate) if self._takes_rate else self.schedule(epoch)
+        set_rate(optimizer, rate)
+
+
+def _accepts(function: Callable[..., Any], *arguments: Any) -> bool:
+    """Return whether a function can be called with these arguments; one without a signature can."""
+    try:
+        inspect.signature(function).bind(*arguments)
+    except ValueError:  # some functions written in C have none
+        return True
+    except TypeError:
+        return False
+    return True
 
 
 def set_rate(optimizer: Any, rate: float) -> None:
@@ -172,7 +194,7 @@ class CSVLogger(Callback):
     ----------
     filename : path
     append : bool
-        Whether lines are added to an existing file, which is otherwise replaced.
+        Whether lines are added to an existing file, of the same columns. Otherwise it is replaced.
     """
 
     def __init__(self, filename: str | os.PathLike[str], append: bool = False) -> None:
@@ -186,16 +208,29 @@ class CSVLogger(Callback):
         self._lines = 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """Write a line, and the header before the first one."""
+        """Write a line, and the header before the first one; raise ValueError under another header."""
         begins = self._lines == 0
+        header = ["epoch", *logs]
         add = self.append or not begins
         heading = begins and not (add and os.path.exists(self.filename) and os.path.getsize(self.filename))
+        if begins and add and not heading:
+            self._check_header(header)
         with open(self.filename, "a" if add else "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             if heading:
-                writer.writerow(["epoch", *logs])
+                writer.writerow(header)
             writer.writerow([epoch + 1, *(f"{value:.6g}" for value in logs.values())])
         self._lines += 1
+
+    def _check_header(self, header: list[str]) -> None:
+        """Raise ValueError when the file that is appended to has other columns."""
+        with open(self.filename, newline="", encoding="utf-8") as file:
+            found = next(csv.reader(file), [])
+        if found != header:
+            raise ValueError(
+                f"{self.filename}: expected the columns {header}, received {found}; "
+                "append=True continues a file of the same figures"
+            )
 
     def get_state(self) -> dict[str, Any]:
         """Return how much of the file was written: lines and bytes."""

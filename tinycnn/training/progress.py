@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Any
 
+from tinycnn.support.streams import is_terminal, write_line
 from tinycnn.training.callbacks import Callback
 
 
@@ -26,9 +27,11 @@ def choose(verbose: str | int) -> list[Callback]:
         For another value.
     """
     if verbose == "auto":
-        verbose = 1 if sys.stdout.isatty() else 2
+        verbose = 1 if is_terminal(sys.stdout) else 2
     if verbose not in (0, 1, 2):
         raise ValueError(f'verbose: expected "auto", 0, 1 or 2, received {verbose!r}')
+    if sys.stdout is None:  # a program without a console: the bar would go to stderr
+        return []
     kinds: list[list[Callback]] = [[], [ProgressBar()], [ProgressLines()]]
     return kinds[int(verbose)]
 
@@ -88,10 +91,8 @@ class ProgressLines(Callback):
         rate = self._samples / max(self._trained - self._start, 1e-9)
         figures = "  ".join(f"{name} {value}" for name, value in _figures(logs).items())
         seconds = time.perf_counter() - self._start
-        print(
-            f"Epoch {epoch + 1}/{self.params['epochs']}  {seconds:.1f} s  {rate:.0f} images/s  {figures}",
-            flush=True,
-        )
+        line = f"Epoch {epoch + 1}/{self.params['epochs']}  {seconds:.1f} s  {rate:.0f} images/s  {figures}"
+        write_line(sys.stdout, line)
 
 
 def _figures(logs: dict[str, float]) -> dict[str, str]:
