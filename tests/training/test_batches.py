@@ -51,18 +51,6 @@ def test_split_follows_the_seed():
     assert (first != np.concatenate([np.arange(48, 60), np.arange(84, 90), [99, 100]])).any()
 
 
-@pytest.mark.parametrize(
-    "y", [np.arange(100), np.repeat(np.arange(50), 2), np.repeat(np.arange(10), 13)], ids=len
-)
-def test_which_of_equal_classes_gets_a_row_more_is_up_to_the_seed(y):
-    """Not always the lowest: whole-number targets would lose their lowest values to validation."""
-    drawn = [split(y, 0.1, seed)[1] for seed in range(40)]
-    assert {len(rows) for rows in drawn} == {round(len(y) * 0.1)}
-    counts = np.bincount(np.concatenate([y[rows] for rows in drawn]), minlength=y.max() + 1)
-    assert counts.min() > 0
-    assert np.corrcoef(counts, np.arange(len(counts)))[0, 1] > -0.5
-
-
 def test_split_of_a_regression_is_plain():
     """Floats are not classes."""
     y = np.random.default_rng(0).random((40, 3))

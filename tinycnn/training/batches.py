@@ -58,10 +58,9 @@ def split(y: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.nda
     groups = [rng.permutation(rows) for rows in _rows_by_class(y)]
     share = np.array([len(rows) * wanted / len(y) for rows in groups])
     counts = np.floor(share).astype(np.int64)
-    # the missing rows come from the classes that lost most by rounding down; of equals, the seed chooses
-    order = rng.permutation(len(groups))
-    worst = order[np.argsort((counts - share)[order], kind="stable")]
-    counts[worst[: wanted - int(counts.sum())]] += 1
+    # the missing rows come from the classes that lost most by rounding down
+    worst = np.argsort(counts - share, kind="stable")[: wanted - int(counts.sum())]
+    counts[worst] += 1
     validation = np.sort(np.concatenate([rows[:k] for rows, k in zip(groups, counts, strict=True)]))
     return np.setdiff1d(np.arange(len(y)), validation, assume_unique=True), validation
 
