@@ -32,9 +32,9 @@ def draw(histories: dict[str, list[list[float]]], out: Path) -> None:
 
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
-    for index, (recipe, trainings) in enumerate(histories.items()):
-        for seed, values in enumerate(trainings):
-            told = {} if seed else {"label": f"{recipe} ({len(trainings)})"}
+    for index, (recipe, runs) in enumerate(histories.items()):
+        for seed, values in enumerate(runs):
+            told = {} if seed else {"label": f"{recipe} ({len(runs)})"}
             colour = COLOURS[index % len(COLOURS)]
             style = {"color": colour, "alpha": 0.7, "linewidth": 1, "marker": ".", "markersize": 3}
             axes.plot(range(1, len(values) + 1), values, **style, **told)

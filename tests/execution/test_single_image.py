@@ -32,7 +32,7 @@ DTYPES = ["float32", pytest.param("float64", marks=pytest.mark.slow)]
 
 
 def assert_close(result, expected):
-    """But for a few roundings, where NumPy had a part in one of them."""
+    """Compare up to rounding, where NumPy had a part in one of them."""
     bound = 20 * np.finfo(expected.dtype).eps * np.abs(expected).max(initial=0)
     np.testing.assert_allclose(result, expected, rtol=0, atol=bound)
 
@@ -113,7 +113,7 @@ CASES = {
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", CASES)
 def test_sizes_that_fill_nothing(name, dtype, runs):
-    """To the bit, but for small dense layers, which NumPy multiplies outside of programs."""
+    """To the bit, except for small dense layers, which NumPy multiplies outside of programs."""
     layers, input_shape = copy.deepcopy(CASES[name])
     model = with_random_weights(layers, input_shape, dtype)
     same = assert_close if "dense" in name else np.testing.assert_array_equal

@@ -124,7 +124,7 @@ def check(function, result, expected, arguments):
 
 
 def size_for(out, kernel, strides, padding, dilation, left_over):
-    """The (H, W) that gives `out` outputs and leaves so many pixels at the end that no window reaches."""
+    """The (H, W) that gives `out` outputs and leaves `left_over` pixels at the end that no window reaches."""
     axes = zip(out, kernel, strides, padding, dilation, left_over, strict=True)
     return tuple((o - 1) * s + (k - 1) * d + 1 - sum(p) + extra for o, k, s, p, d, extra in axes)
 
@@ -183,7 +183,7 @@ def as_tuple(result):
 
 @contextmanager
 def numba_threads(count):
-    """Run kernels on so many threads."""
+    """Run kernels on a given number of threads."""
     import numba
 
     before = numba.get_num_threads()

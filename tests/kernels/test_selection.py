@@ -80,7 +80,7 @@ def test_auto_looks_at_the_pass(w_shape, expected):
     ],
 )
 def test_auto_looks_at_the_outputs(pixels, images, expected):
-    """Of a single image, which has a kernel of its own, but for the filter gradient, and of batches."""
+    """Of a single image, which has a kernel of its own except for the filter gradient, and of batches."""
     geometry = (3, 3, 64, 64), (1, 1), (1, 1), pixels, images
     assert [select(function, "auto", *geometry) for function in FUNCTIONS[:3]] == expected
 

@@ -116,7 +116,7 @@ def test_keras_3_trains_on(keras, network, steps, name, arguments, tmp_path):
 
 @pytest.mark.parametrize(("name", "arguments"), OPTIMIZERS)
 def test_keras_2_loads(tf_keras, name, arguments, tmp_path):
-    """It cannot take the moments from such a file; the optimizer and its settings it can, but for AdamW:
+    """It cannot take the moments from such a file; the optimizer and its settings it can, except AdamW:
 
     it reads an entry without its own marks as one of its old optimizers, which have no AdamW, and Keras 3
     refuses the marks. `compile=False` leaves the optimizer out.

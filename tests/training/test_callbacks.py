@@ -180,7 +180,7 @@ FIGURES = [0.5, 0.3, 0.4, 0.2, 0.6, 0.7, 0.8]
 
 @pytest.mark.parametrize(("patience", "stopped", "best"), [(0, 3, 1), (1, 3, 1), (2, 6, 3), (9, 7, 3)])
 def test_early_stopping(patience, stopped, best):
-    """It stops after so many epochs without a better one, and the best weights come back in every case."""
+    """It stops after `patience` epochs without improvement, and restores the best weights in every case."""
     recorder, stopping = Recorder(), EarlyStopping("val_loss", patience=patience)
     model = fit(Script(val_loss=FIGURES), stopping, recorder, epochs=7)
     assert (model.epochs_trained, stopping.best_epoch, stopping.best) == (stopped, best, FIGURES[best])
@@ -237,7 +237,7 @@ def test_model_checkpoint(tmp_path):
 
 
 def test_reduce_on_plateau():
-    """After so many epochs without a better one; not while cooling down; never below the least."""
+    """After `patience` epochs without improvement; not during the cooldown; never below the minimum."""
     recorder = Recorder()
     plateau = ReduceLROnPlateau(factor=0.5, patience=2, cooldown=1, min_lr=0.3)
     fit(Script(val_loss=[1] * 9), plateau, recorder, epochs=9, optimizer=SGD(1.0))

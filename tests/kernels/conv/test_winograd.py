@@ -34,7 +34,7 @@ def test_the_matrices_compute_a_convolution(m, r):
 
 
 def test_the_matrices_of_f23_are_the_published_ones():
-    """Lavin & Gray, equation 6, but for signs that cancel."""
+    """Lavin & Gray, equation 6, except for signs that cancel."""
     at, g, bt = matrices(2, 3)
     np.testing.assert_array_equal(at, [[1, 1, 1, 0], [0, 1, -1, 1]])
     np.testing.assert_array_equal(np.abs(g), [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5], [0, 0, 1]])
