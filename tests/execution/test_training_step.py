@@ -372,7 +372,7 @@ def test_images_of_any_layout_and_read_only(fuse):
 
 
 def test_batch_normalization_between_fused_layers():
-    """A layer that runs alone, with state, between two that are fused: as if none were, except for rounding."""
+    """A layer that runs alone, with state, between two that are fused: as if none were, up to rounding."""
     results = []
     for fuse in (True, False):
         layers = [
