@@ -24,6 +24,7 @@ FLOORS = [
     {"layers", "losses", "metrics", "optimizers"},
     {"parameters", "saving"},
     {"datasets", "execution", "inspection", "training"},
+    {"stack"},
     {"sequential"},
     {"models"},
     {"warmup"},

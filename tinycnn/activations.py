@@ -9,7 +9,7 @@ y (1 - y). So a layer saves its output and not its input. z, y, dy and dz have t
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -99,6 +99,12 @@ ACTIVATIONS = {
     "tanh": ActivationPair(tanh, tanh_gradient),
     "softmax": ActivationPair(softmax, softmax_gradient),
 }
+
+
+def check(name: Any) -> Any:
+    """Return the name of an activation unchanged; raise ValueError for a name that is none."""
+    get(name)
+    return name
 
 
 def get(name: str | None) -> ActivationPair:

@@ -81,6 +81,12 @@ INITIALIZERS: dict[str, Initializer] = {
 }
 
 
+def check(name: str) -> str:
+    """Return the name of an initializer unchanged; raise ValueError for a name that is none."""
+    get(name)
+    return name
+
+
 def get(name: str) -> Initializer:
     """Return an initializer by its name."""
     return INITIALIZERS[checks.choice("initializer", name, INITIALIZERS)]

@@ -19,9 +19,10 @@ import numpy as np
 
 from tinycnn.activations import softmax
 from tinycnn.support import checks, constructor
+from tinycnn.support.assignment import Constructed
 
 
-class Loss(ABC):
+class Loss(Constructed, ABC):
     """Base class of losses: a mean over the batch, and its gradient.
 
     Attributes

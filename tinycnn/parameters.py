@@ -34,10 +34,23 @@ def gather(layers: Sequence[Layer], dtype: np.dtype) -> tuple[np.ndarray, np.nda
     for layer, name in arrays:
         shape = layer.params[name].shape
         stop = start + math.prod(shape)
-        layer.params[name] = parameters[start:stop].reshape(shape)
-        layer.grads[name] = gradients[start:stop].reshape(shape)
+        layer.params.bind(name, parameters[start:stop].reshape(shape))
+        gradient = layer.grads.get(name, 0)  # a copy of a network has gradients already
+        layer.grads.bind(name, gradients[start:stop].reshape(shape))
+        layer.grads[name][...] = gradient
         start = stop
+    for layer in layers:
+        for weights in (layer.params, layer.grads, layer.state):
+            weights.complete()
     return parameters, gradients
+
+
+def release(layer: Layer) -> None:
+    """Give a layer arrays of its own, instead of views of a network's vectors."""
+    for weights in (layer.params, layer.grads, layer.state):
+        weights.complete(False)
+        for name, array in weights.items():
+            weights.bind(name, array.copy())
 
 
 def trainable_spans(layers: Sequence[Layer]) -> list[ParameterSpan]:

@@ -1,4 +1,4 @@
-"""A network: a stack of layers that is built, compiled, trained, evaluated, and saved.
+"""A network: a stack of layers that runs, is trained and evaluated, and is saved.
 
 ::
 
@@ -12,16 +12,13 @@ one vector (`tinycnn.parameters`). The loops over batches and epochs are in `tin
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from tinycnn import layers as layer_classes
 from tinycnn import losses, optimizers, saving
-from tinycnn import parameters as parameter_vectors
 from tinycnn.execution.plan import Plan, Situation, make_plan
 from tinycnn.inspection.summary import LINE_LENGTH, summary_text
 from tinycnn.kernels.selection import CONTEXT, IMAGES_ONE_BY_ONE, LARGE_BATCH, VARIABLE
@@ -29,16 +26,36 @@ from tinycnn.layers import Dropout, Layer
 from tinycnn.metrics import Metric
 from tinycnn.metrics import get as get_metric
 from tinycnn.saving import conversion
+from tinycnn.stack import Stack
 from tinycnn.support import checks
-from tinycnn.support.randomness import generator, resolve_seed
+from tinycnn.support.assignment import Converted
 from tinycnn.training import Callback, History, loop
 
 #: What a plan depends on in each layer.
-SETTINGS = attrgetter("algorithm", "trainable")
-AnySequential = TypeVar("AnySequential", bound="Sequential")
+SETTINGS = attrgetter("algorithm", "trainable", "_version")
+MOST_PLANS = 32
 
 
-class Sequential:
+def _own_optimizer(model: Any, optimizer: Any) -> optimizers.Optimizer | None:
+    if optimizer is None:
+        return None
+    found = optimizers.get(optimizer)
+    found.belong_to(model, model.parameters)
+    return found
+
+
+def _loss(model: Any, loss: Any) -> losses.Loss | None:
+    return None if loss is None else losses.get(loss)
+
+
+def _metrics(model: Any, metrics: Any) -> dict[str, Metric]:
+    """Return metrics by their names, for the name of one, or a list or dictionary of several."""
+    if isinstance(metrics, dict):
+        return {name: get_metric(metric) for name, metric in metrics.items()}
+    return {name: get_metric(name) for name in ([metrics] if isinstance(metrics, str) else metrics)}
+
+
+class Sequential(Stack):
     """A stack of layers.
 
     Parameters
@@ -72,6 +89,10 @@ class Sequential:
     7850
     """
 
+    optimizer: optimizers.Optimizer | None = Converted(_own_optimizer)  # type: ignore[assignment]
+    loss: losses.Loss | None = Converted(_loss)  # type: ignore[assignment]
+    metrics: dict[str, Metric] = Converted(_metrics)  # type: ignore[assignment]
+
     def __init__(
         self,
         layers: Iterable[Layer] = (),
@@ -80,98 +101,35 @@ class Sequential:
         dtype: str = "float32",
         name: str = "sequential",
     ) -> None:
-        self.layers: list[Layer] = []
-        self.seed = resolve_seed(seed)
-        self.dtype = checks.float_dtype("dtype", dtype)
-        self.name = checks.text("name", name)
-        self.input_shape: tuple[int, ...] | None = None
-        self.parameters = self.gradients = np.zeros(0, self.dtype)
-        self.optimizer: optimizers.Optimizer | None = None
-        self.loss: losses.Loss | None = None
-        self.metrics: dict[str, Metric] = {}
+        self.metrics = {}
         self.epochs_trained = self.steps_trained = 0
         self.history = History()
         self.stop_training = False
         self._fuse = False
+        self._forget_plans()
+        super().__init__(layers, seed, input_shape, dtype, name)
+
+    def _changed(self) -> None:
+        """See `Stack`. Moments, plans and compiled programs were for the old layers."""
+        super()._changed()
+        self.optimizer = self.loss = None
+        self._forget_plans()
+
+    def _forget_plans(self) -> None:
         self._plans: dict[Situation, Plan] = {}
         self._pending: tuple[Plan, np.ndarray] | None = None  # the last one in training, for `backward`
-        for layer in layers:
-            self.add(layer)
-        if input_shape is not None:
-            self.build(input_shape)
-
-    # Building: layers, shapes, parameters.
-
-    def add(self, layer: Layer) -> None:
-        """Put a layer on top. One without a name gets its class's and a number: conv2d_1.
-
-        Raises
-        ------
-        ValueError
-            For something that is no layer, a name that is taken, a layer that is used already, or a model
-            that is built already.
-        """
-        if not isinstance(layer, Layer):
-            raise ValueError(f"layer: expected a tinycnn.layers.Layer, received {layer!r}")
-        if self.built:
-            raise ValueError(f"{self.name}: call add before build; make a new Sequential to add {layer!r}")
-        if layer.built:
-            raise ValueError(
-                f"{layer.label}: expected a layer that is not built, received one that is in use; "
-                "make a new one with type(layer).from_config(layer.get_config())"
-            )
-        names = {other.name for other in self.layers}
-        if layer.name is None:
-            base = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower()
-            layer.name = next(n for n in (f"{base}_{i}" for i in range(1, 10**6)) if n not in names)
-        if layer.name in names or any(layer is other for other in self.layers):
-            raise ValueError(f"layer name: expected one that is not taken, received {layer.name!r} again")
-        self.layers.append(layer)
-
-    @property
-    def built(self) -> bool:
-        """Whether the parameters exist."""
-        return self.input_shape is not None
-
-    def build(self, input_shape: Sequence[int]) -> None:
-        """Create the parameters for images of one shape, without the batch axis.
-
-        Raises
-        ------
-        ValueError
-            When a layer cannot take what the one before gives; the message names it.
-        """
-        shape = tuple(checks.whole(f"{self.name}: input_shape", size, 1) for size in input_shape)
-        if self.built:
-            checks.shape(f"{self.name}: input_shape", shape, self.input_shape or ())
-            return
-        if not self.layers:
-            raise ValueError(f"{self.name}: expected at least one layer, received none")
-        input_shapes = [shape, *self._output_shapes(shape)]
-        for index, layer in enumerate(self.layers):
-            layer.build(input_shapes[index], generator(self.seed, "weights", index), self.dtype)
-        self.parameters, self.gradients = parameter_vectors.gather(self.layers, self.dtype)
-        self.input_shape = tuple(self.layers[0].built_shape)
-
-    def _output_shapes(self, input_shape: Sequence[int]) -> list[tuple[int, ...]]:
-        shapes = []
-        shape = tuple(input_shape)
-        for layer in self.layers:
-            shape = layer.compute_output_shape(shape)
-            shapes.append(shape)
-        return shapes
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a copy or a pickle, in which every view has become an array of its own."""
-        self.__dict__.update(state)
-        self.parameters, self.gradients = parameter_vectors.gather(self.layers, self.dtype)
-        self._plans, self._pending = {}, None
+        """Restore a copy or a pickle."""
+        super().__setstate__(state)
+        self._forget_plans()
+        self.optimizer = self.optimizer  # becomes this model's
 
     def compile(
         self,
         optimizer: str | optimizers.Optimizer = "adam",
         loss: str | losses.Loss = "sparse_categorical_crossentropy",
-        metrics: Sequence[str] = (),
+        metrics: str | Sequence[str] = (),
         fuse: bool = True,
     ) -> None:
         """Choose how to train. A second call starts with a fresh optimizer, unless one is given.
@@ -183,16 +141,12 @@ class Sequential:
         loss : str or Loss
             A name of `tinycnn.losses.LOSSES`, or an object.
         metrics : sequence of str
-            Names of `tinycnn.metrics.METRICS`.
+            Names of `tinycnn.metrics.METRICS`; a single name will do.
         fuse : bool
             Whether layers may run fused (`tinycnn.execution.fused`). Results differ by rounding only, and
             dropout is the same to the bit.
         """
-        if isinstance(metrics, str):
-            raise ValueError(f'metrics: expected a list of names such as ["accuracy"], received {metrics!r}')
-        self.metrics = {name: get_metric(name) for name in metrics}
-        self.loss = losses.get(loss)
-        self.optimizer = optimizers.get(optimizer)
+        self.optimizer, self.loss, self.metrics = optimizer, loss, metrics  # type: ignore[assignment]
         self._fuse, self._plans = checks.flag("fuse", fuse), {}
 
     # Running: one batch forward, backward, and a training step.
@@ -213,6 +167,8 @@ class Sequential:
         )
         plan = self._plans.get(situation)
         if plan is None or (plan.one_by_one and not plan.is_current(self.parameters)):
+            if len(self._plans) >= MOST_PLANS:  # settings that change all the time must not fill the memory
+                self._plans.clear()
             plan = self._plans[situation] = make_plan(self.layers, situation, self.parameters)
         return plan
 
@@ -368,7 +324,8 @@ class Sequential:
         if type(batch_size) is not int or batch_size < 1:
             checks.whole("batch_size", batch_size, 1)
         if len(x) <= batch_size:
-            return self.forward(x)
+            y = self.forward(x)
+            return y.copy() if np.may_share_memory(y, x) else y  # a stack of Flatten alone returns a view
         starts = range(0, len(x), batch_size)
         return np.concatenate([self.forward(x[start : start + batch_size]) for start in starts])
 
@@ -398,29 +355,12 @@ class Sequential:
             checks.shape("x", x.shape, (None, *(self.input_shape or ())))
         return x.astype(self.dtype, copy=False)
 
-    # Weights, files and descriptions.
+    # Files and descriptions.
 
     @property
     def metric_names(self) -> list[str]:
         """The names of what `evaluate` and `train_on_batch` return."""
         return ["loss", *self.metrics]
-
-    @property
-    def parameter_names(self) -> list[str]:
-        """The names of all parameters, "layer/parameter", trainable or not, in their order."""
-        return [f"{layer.name}/{name}" for layer in self.layers for name in layer.params]
-
-    def named_weights(self) -> list[tuple[str, np.ndarray]]:
-        """Return every weight with its name, layer by layer: parameters, then state."""
-        return parameter_vectors.named_weights(self.layers)
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Return copies of all weights, in Keras' order."""
-        return [array.copy() for _, array in self.named_weights()]
-
-    def set_weights(self, weights: Sequence[np.ndarray]) -> None:
-        """Copy weights in, in the order of `get_weights`; see `tinycnn.parameters.set_weights`."""
-        parameter_vectors.set_weights(self.layers, weights)
 
     def save(self, path: str | os.PathLike[str], include_optimizer: bool = True) -> None:
         """Write the model to a file: `.h5` (Keras reads it too) or `.npz` (needs NumPy only).
@@ -430,14 +370,6 @@ class Sequential:
         """
         saving.write(path, conversion.take(self, include_optimizer))
 
-    def count_params(self, input_shape: Sequence[int] | None = None) -> int:
-        """Return the number of values in all weights; `input_shape` is for a model that is not built."""
-        shape = self.input_shape if input_shape is None else tuple(input_shape)
-        if shape is None:
-            raise ValueError(f"{self.name}: call model.build(input_shape) first, or give an input_shape")
-        shapes = [shape, *self._output_shapes(shape)]
-        return sum(layer.count_params(s) for layer, s in zip(self.layers, shapes[:-1], strict=True))
-
     def summary(self, verbose: bool = False, line_length: int = LINE_LENGTH) -> str:
         """Print the table of the layers, and return it; `verbose` adds the algorithms."""
         if self.input_shape is None:
@@ -446,43 +378,3 @@ class Sequential:
         text = summary_text(self.layers, shapes, rows, line_length)
         print(text)
         return text
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what `from_config` needs to make the same model with fresh weights, JSON-able."""
-        return {
-            "name": self.name,
-            "seed": self.seed,
-            "dtype": self.dtype.name,
-            "input_shape": self.input_shape,
-            "layers": [
-                {"class_name": type(x).__name__, "config": x.get_config(), "trainable": x.trainable}
-                for x in self.layers
-            ],
-        }
-
-    @classmethod
-    def from_config(cls: type[AnySequential], config: dict[str, Any]) -> AnySequential:
-        """Return a new model from what `get_config` returned."""
-        stack = []
-        for entry in config["layers"]:
-            layer = layer_classes.from_config(entry["class_name"], entry["config"])
-            layer.trainable = entry["trainable"]
-            stack.append(layer)
-        return cls(stack, config["seed"], config["input_shape"], config["dtype"], config["name"])
-
-    def __len__(self) -> int:
-        return len(self.layers)
-
-    def __getitem__(self, index: int | slice | str) -> Any:
-        """Return a layer by number or name, or a list of layers."""
-        if isinstance(index, str):
-            by_name = {str(layer.name): layer for layer in self.layers}
-            return by_name[checks.choice("layer", index, by_name)]
-        return self.layers[index]
-
-    def __iter__(self) -> Iterator[Layer]:
-        return iter(self.layers)
-
-    def __repr__(self) -> str:
-        lines = "".join(f"    {layer!r},\n" for layer in self.layers)
-        return f"{type(self).__name__}([\n{lines}], seed={self.seed}, input_shape={self.input_shape})"

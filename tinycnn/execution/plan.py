@@ -42,7 +42,7 @@ class Situation(NamedTuple):
     requests : tuple
         What `use_algorithm` and the environment ask for.
     layers : tuple
-        What each layer asks for, and whether it is trainable.
+        What each layer asks for, whether it is trainable, and how often its settings were changed.
     """
 
     images: int
@@ -50,7 +50,7 @@ class Situation(NamedTuple):
     compiled: bool
     fuse: bool
     requests: tuple[str | None, str | None]
-    layers: tuple[tuple[str, bool], ...]
+    layers: tuple[tuple[str, bool, int], ...]
 
 
 @dataclass

@@ -23,8 +23,11 @@ class Activation(Layer):
 
     def __init__(self, activation: str, name: str | None = None) -> None:
         super().__init__(name)
-        self.activation = activation
-        self._activation = activations.get(activation)
+        self.activation = activations.check(activation)
+
+    @property
+    def _activation(self) -> activations.ActivationPair:
+        return activations.get(self.activation)
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return y in the shape of x."""

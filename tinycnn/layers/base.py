@@ -21,17 +21,21 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from tinycnn import initializers
 from tinycnn.initializers import Initializer
+from tinycnn.layers.assignment import AssignableLayer, Shape
+from tinycnn.layers.keras_names import KerasNames
+from tinycnn.layers.weights import Weights
 from tinycnn.support import checks, constructor
 
-Shape = tuple[int, ...]
 
-
-class Layer(ABC):
+class Layer(AssignableLayer, KerasNames, ABC):
     """Base class of layers.
 
     A subclass checks and stores its arguments in `__init__`, and computes in `forward` and `backward`.
@@ -60,16 +64,16 @@ class Layer(ABC):
 
     algorithm = "auto"
 
+    #: For weights whose first values no argument names, such as `kernel_initializer`.
+    _initializers: Mapping[str, Initializer] = MappingProxyType({})
+
     def __init__(self, name: str | None = None) -> None:
         self.name = None if name is None else checks.text("name", name)
         self.trainable = True
         self.built = False
-        self.params: dict[str, np.ndarray] = {}
-        self.grads: dict[str, np.ndarray] = {}
-        self.state: dict[str, np.ndarray] = {}
-        self.input_shape: Shape | None = None
+        self.params, self.grads, self.state = Weights(), Weights(), Weights()
+        self.input_shape = None
         self.dtype = np.dtype(np.float32)
-        self._initializers: dict[str, Initializer] = {}
         self._saved: Any = None
 
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any = np.float32) -> None:
@@ -98,12 +102,17 @@ class Layer(ABC):
         self.compute_output_shape(input_shape)
         self.dtype = checks.float_dtype("dtype", dtype)
         for name, shape in self.param_shapes(input_shape).items():
-            self.params[name] = self._initializers[name](shape, rng).astype(self.dtype)
+            self.params[name] = self._initializer(name)(shape, rng).astype(self.dtype)
             self.grads[name] = np.zeros(shape, self.dtype)
         for name, shape in self.state_shapes(input_shape).items():
-            self.state[name] = self._initializers[name](shape, rng).astype(self.dtype)
+            self.state[name] = self._initializer(name)(shape, rng).astype(self.dtype)
         self.input_shape = input_shape
         self.built = True
+
+    def _initializer(self, weight: str) -> Initializer:
+        """Return what draws the first values of a weight: by default what `kernel_initializer` names."""
+        own = self._initializers.get(weight)
+        return initializers.get(getattr(self, f"{weight}_initializer")) if own is None else own
 
     def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Return the shapes of `params` for an input shape; pure arithmetic. The default is none."""

@@ -17,6 +17,7 @@ import numpy as np
 from tinycnn import activations, initializers, kernels
 from tinycnn.kernels import geometry
 from tinycnn.layers.base import Layer, Shape
+from tinycnn.layers.keras_names import WeightNamed
 from tinycnn.support import checks
 from tinycnn.support.checks import Pads, Pair
 
@@ -59,6 +60,9 @@ class Conv2D(Layer):
         For arguments out of range; in `build`, when the kernel is larger than the padded input.
     """
 
+    kernel, bias = WeightNamed(), WeightNamed()
+    _used_by_build = ("kernel_initializer", "bias_initializer")
+
     def __init__(
         self,
         filters: int,
@@ -79,16 +83,15 @@ class Conv2D(Layer):
         self.strides = checks.pair("strides", strides, 1)
         self.padding = _check_padding(padding)
         self.dilation_rate = checks.pair("dilation_rate", dilation_rate, 1)
-        self.activation = activation
-        self._activation = activations.get(activation)
+        self.activation = activations.check(activation)
         self.use_bias = checks.flag("use_bias", use_bias)
-        self.kernel_initializer = kernel_initializer
-        self.bias_initializer = bias_initializer
-        self._initializers = {
-            "kernel": initializers.get(kernel_initializer),
-            "bias": initializers.get(bias_initializer),
-        }
+        self.kernel_initializer = initializers.check(kernel_initializer)
+        self.bias_initializer = initializers.check(bias_initializer)
         self.algorithm = kernels.check_algorithm(algorithm)
+
+    @property
+    def _activation(self) -> activations.ActivationPair:
+        return activations.get(self.activation)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (OH, OW, F) for (H, W, C)."""

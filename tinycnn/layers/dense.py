@@ -10,6 +10,7 @@ import numpy as np
 
 from tinycnn import activations, initializers, kernels
 from tinycnn.layers.base import Layer, Shape
+from tinycnn.layers.keras_names import WeightNamed
 from tinycnn.support import checks
 
 
@@ -33,6 +34,9 @@ class Dense(Layer):
         "kernel" of shape (C, F) and, with `use_bias`, "bias" of shape (F,).
     """
 
+    kernel, bias = WeightNamed(), WeightNamed()
+    _used_by_build = ("kernel_initializer", "bias_initializer")
+
     def __init__(
         self,
         units: int,
@@ -44,15 +48,14 @@ class Dense(Layer):
     ) -> None:
         super().__init__(name)
         self.units = checks.whole("units", units, 1)
-        self.activation = activation
-        self._activation = activations.get(activation)
+        self.activation = activations.check(activation)
         self.use_bias = checks.flag("use_bias", use_bias)
-        self.kernel_initializer = kernel_initializer
-        self.bias_initializer = bias_initializer
-        self._initializers = {
-            "kernel": initializers.get(kernel_initializer),
-            "bias": initializers.get(bias_initializer),
-        }
+        self.kernel_initializer = initializers.check(kernel_initializer)
+        self.bias_initializer = initializers.check(bias_initializer)
+
+    @property
+    def _activation(self) -> activations.ActivationPair:
+        return activations.get(self.activation)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (F,) for (C,)."""

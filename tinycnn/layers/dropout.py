@@ -37,6 +37,8 @@ class Dropout(Layer):
         Number of the next mask. Mask i does not depend on earlier masks; set the index to repeat a mask.
     """
 
+    _used_by_build = ("seed",)
+
     def __init__(self, rate: float, seed: int | None = None, name: str | None = None) -> None:
         super().__init__(name)
         self.rate = checks.real("rate", rate, 0, 1, below=True)

@@ -9,10 +9,13 @@ and from moving averages at inference. Formulas and defaults are Keras 3's: the 
 count, not by the count minus one, in the moving average too.
 """
 
+from types import MappingProxyType
+
 import numpy as np
 
 from tinycnn import initializers
 from tinycnn.layers.base import Layer, Shape
+from tinycnn.layers.keras_names import WeightNamed
 from tinycnn.support import checks
 
 
@@ -37,6 +40,17 @@ class BatchNormalization(Layer):
         "moving_mean" and "moving_variance", each of shape (C,).
     """
 
+    gamma, beta = WeightNamed(), WeightNamed()
+    moving_mean, moving_variance = WeightNamed("state"), WeightNamed("state")
+    _initializers = MappingProxyType(
+        {
+            "gamma": initializers.ones,
+            "beta": initializers.zeros,
+            "moving_mean": initializers.zeros,
+            "moving_variance": initializers.ones,
+        }
+    )
+
     def __init__(
         self,
         momentum: float = 0.99,
@@ -50,12 +64,6 @@ class BatchNormalization(Layer):
         self.epsilon = checks.real("epsilon", epsilon, 0)
         self.center = checks.flag("center", center)
         self.scale = checks.flag("scale", scale)
-        self._initializers = {
-            "gamma": initializers.ones,
-            "beta": initializers.zeros,
-            "moving_mean": initializers.zeros,
-            "moving_variance": initializers.ones,
-        }
 
     def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Return the shapes of "gamma" and "beta", as far as the layer has them."""

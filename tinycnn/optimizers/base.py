@@ -21,6 +21,7 @@ import numpy as np
 from tinycnn.optimizers import schedules
 from tinycnn.optimizers.schedules import Schedule
 from tinycnn.support import checks, constructor
+from tinycnn.support.assignment import Constructed, Owned, own
 
 
 class ParameterSpan(NamedTuple):
@@ -40,7 +41,7 @@ class ParameterSpan(NamedTuple):
 EVERYTHING = (ParameterSpan(slice(None)),)
 
 
-class Optimizer(ABC):
+class Optimizer(Owned, Constructed, ABC):
     """Base class of optimizers: the rate, the count of steps, the moments, clipping, weight decay.
 
     Parameters
@@ -61,6 +62,11 @@ class Optimizer(ABC):
         Number of steps taken.
     slots : dict of str to ndarray
         The moments (slot variables), each a vector as long as the parameters.
+    lr : float or Schedule
+        The old name of `learning_rate`.
+
+    An optimizer belongs to the model that is compiled with it. Arguments can be assigned:
+    `optimizer.learning_rate = 0.01` acts from the next step.
     """
 
     def __init__(
@@ -81,6 +87,37 @@ class Optimizer(ABC):
     def name(self) -> str:
         """The name of the class in `OPTIMIZERS`."""
         return type(self).__name__.lower()
+
+    @property
+    def lr(self) -> float | Schedule:
+        """The old name of `learning_rate`."""
+        return self.learning_rate
+
+    @lr.setter
+    def lr(self, value: float | Schedule) -> None:
+        self.learning_rate = value
+
+    def belong_to(self, model: Any, parameters: np.ndarray) -> None:
+        """Become the optimizer of a model; called by `compile`.
+
+        Raises
+        ------
+        ValueError
+            When it is another model's, or has moments for other `parameters`.
+        """
+        new = f"make a new one with {type(self).__name__}(**optimizer.get_config())"
+        for name, slot in self.slots.items():
+            if parameters.size and (slot.shape != parameters.shape or slot.dtype != parameters.dtype):
+                raise ValueError(
+                    f"{type(self).__name__}: {name}: expected {parameters.shape} {parameters.dtype}, as the "
+                    f"model's parameters, received {slot.shape} {slot.dtype}; {new}"
+                )
+        self._claim(model, used=self.iterations > 0, cure=new)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a copy or a pickle, whose moments may be read-only."""
+        vars(self).update(state)
+        self.slots = {name: own(slot) for name, slot in self.slots.items()}
 
     @property
     def rate(self) -> float:

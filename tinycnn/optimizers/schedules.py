@@ -18,9 +18,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinycnn.support import checks, constructor
+from tinycnn.support.assignment import Constructed
 
 
-class Schedule(ABC):
+class Schedule(Constructed, ABC):
     """Base class of schedules: a function from the number of a step to a rate."""
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 ::
 
-    name, value -> check -> the value, converted; or ValueError
+    name, value -> check -> the value, converted; or ValueError; or for another type ArgumentTypeError
 """
 
 import math
@@ -17,12 +17,18 @@ Pads = tuple[Pair, Pair]  # ((top, bottom), (left, right))
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
+class ArgumentTypeError(TypeError, ValueError):
+    """An argument of another type. It is a ValueError too, as every wrong argument was at first."""
+
+
 def whole(name: str, value: Any, minimum: int) -> int:
     """Return `value` as an int; raise ValueError unless it is a whole number of at least `minimum`."""
     if type(value) is int and value >= minimum:  # the usual case, without the slow checks
         return value
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
-        raise ValueError(f"{name}: expected a whole number >= {minimum}, received {value!r}")
+    good_type = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not good_type or value < minimum:
+        wrong = ValueError if good_type or isinstance(value, float) else ArgumentTypeError
+        raise wrong(f"{name}: expected a whole number >= {minimum}, received {value!r}")
     return int(value)
 
 
@@ -37,7 +43,7 @@ def pair(name: str, value: Any, minimum: int) -> Pair:
 def x_and_y(name: str, value: Any) -> tuple[Any, Any]:
     """Return `value`, a tuple or list (x, y); anything else is refused without iterating over it."""
     if not isinstance(value, tuple | list):
-        raise ValueError(f"{name}: expected a tuple (x, y), received {type(value).__name__}")
+        raise ArgumentTypeError(f"{name}: expected a tuple (x, y), received {type(value).__name__}")
     if len(value) != 2:
         raise ValueError(f"{name}: expected a tuple (x, y), received {len(value)} items")
     return value[0], value[1]
@@ -45,17 +51,18 @@ def x_and_y(name: str, value: Any) -> tuple[Any, Any]:
 
 def real(name: str, value: Any, low: float, high: float = math.inf, *, below: bool = False) -> float:
     """Return `value` as a float in [low, high], or in [low, high) when `below`."""
-    good = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not low <= value <= high or (below and value == high):
+    good_type = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not good_type or not math.isfinite(value) or not low <= value <= high or (below and value == high):
         bounds = f"[{low}, {high}{')' if below or math.isinf(high) else ']'}"
-        raise ValueError(f"{name}: expected a number in {bounds}, received {value!r}")
+        wrong = ValueError if good_type else ArgumentTypeError
+        raise wrong(f"{name}: expected a number in {bounds}, received {value!r}")
     return float(value)
 
 
 def flag(name: str, value: Any) -> bool:
     """Return `value` as a bool, if it is Python's or NumPy's True or False."""
     if not isinstance(value, (bool, np.bool_)):
-        raise ValueError(f"{name}: expected True or False, received {value!r}")
+        raise ArgumentTypeError(f"{name}: expected True or False, received {value!r}")
     return bool(value)
 
 
@@ -63,14 +70,16 @@ def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
     """Return `value` if it is one of the `allowed` names."""
     names = tuple(allowed)
     if not isinstance(value, str) or value not in names:
-        raise ValueError(f"{name}: expected one of {', '.join(map(repr, sorted(names)))}, received {value!r}")
+        wrong = ValueError if isinstance(value, str) else ArgumentTypeError
+        raise wrong(f"{name}: expected one of {', '.join(map(repr, sorted(names)))}, received {value!r}")
     return value
 
 
 def text(name: str, value: Any) -> str:
     """Return `value` if it is a string that is not empty."""
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{name}: expected a non-empty string, received {value!r}")
+        wrong = ValueError if isinstance(value, str) else ArgumentTypeError
+        raise wrong(f"{name}: expected a non-empty string, received {value!r}")
     return value
 
 
@@ -84,7 +93,7 @@ def float_dtype(name: str, value: Any) -> np.dtype[Any]:
 def float_array(name: str, value: Any, ndim: int | None = None) -> np.dtype[Any]:
     """Return the dtype of `value`; raise ValueError unless it is a float array (of `ndim` axes, if given)."""
     if not isinstance(value, np.ndarray):
-        raise ValueError(f"{name}: expected a NumPy array, received {type(value).__name__}")
+        raise ArgumentTypeError(f"{name}: expected a NumPy array, received {type(value).__name__}")
     if value.dtype not in FLOATS:
         raise ValueError(f"{name}: expected an array of float32 or float64, received {value.dtype}")
     if ndim is not None and value.ndim != ndim:

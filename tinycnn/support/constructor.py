@@ -13,9 +13,21 @@ import inspect
 from typing import Any
 
 
+def names(cls: Any) -> tuple[str, ...]:
+    """Return the names of a class's constructor arguments, without `*args` and `**kwargs`."""
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(cls).parameters.items()
+    return tuple(name for name, parameter in parameters if parameter.kind not in variable)
+
+
 def arguments(thing: Any) -> dict[str, Any]:
     """Return the constructor arguments that make an equal object, as they are stored."""
-    return {name: getattr(thing, name) for name in inspect.signature(type(thing)).parameters}
+    return {name: getattr(thing, name) for name in names(type(thing))}
+
+
+def is_complete(thing: Any) -> bool:
+    """Return whether an object has stored every argument, as the classes of this library do."""
+    return all(name in vars(thing) for name in names(type(thing)))
 
 
 def describe(thing: Any) -> str:

@@ -139,8 +139,7 @@ class LearningRateScheduler(Callback):
 
     def __init__(self, schedule: Callable[..., float]) -> None:
         self.schedule = schedule
-        self._takes_rate = _accepts(schedule, 0, 0.0)
-        if not self._takes_rate and not _accepts(schedule, 0):
+        if not _accepts(schedule, 0, 0.0) and not _accepts(schedule, 0):
             raise ValueError(f"schedule: expected a function (epoch, rate) or (epoch), received {schedule!r}")
 
     def on_train_begin(self) -> None:
@@ -150,7 +149,8 @@ class LearningRateScheduler(Callback):
     def on_epoch_begin(self, epoch: int) -> None:
         """Set the rate of this epoch."""
         optimizer = self.model.optimizer
-        rate = self.schedule(epoch, optimizer.rate) if self._takes_rate else self.schedule(epoch)
+        takes_rate = _accepts(self.schedule, epoch, optimizer.rate)
+        rate = self.schedule(epoch, optimizer.rate) if takes_rate else self.schedule(epoch)
         set_rate(optimizer, rate)
 
 
