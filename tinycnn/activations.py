@@ -49,14 +49,22 @@ def leaky_relu_gradient(y: np.ndarray, dy: np.ndarray) -> np.ndarray:
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
-    """Return 1 / (1 + exp(-z)), computed as (1 + tanh(z / 2)) / 2, which cannot overflow."""
-    half = z.dtype.type(0.5)
-    return half + half * np.tanh(half * z)
+    """Return 1 / (1 + exp(-z)), computed from exp(-abs(z)), which cannot overflow.
+
+    Small results are as accurate as large ones: below 0 it is exp(z) / (1 + exp(z)).
+    """
+    e = np.exp(-np.abs(z))
+    return np.where(z >= 0, z.dtype.type(1), e) / (1 + e)
 
 
 def sigmoid_gradient(y: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    """Return dz = dy * y * (1 - y)."""
-    return dy * y * (1 - y)
+    """Return dz = dy * y * (1 - y).
+
+    Neither y nor 1 - y counts as 0 where it was rounded to 0: with y = 1, the gradient of a binary
+    cross-entropy is 1 / (1 - y), and could not be propagated.
+    """
+    number = np.finfo(y.dtype)
+    return dy * np.maximum(y, number.tiny) * np.maximum(1 - y, number.epsneg)
 
 
 def tanh(z: np.ndarray) -> np.ndarray:
@@ -65,8 +73,13 @@ def tanh(z: np.ndarray) -> np.ndarray:
 
 
 def tanh_gradient(y: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    """Return dz = dy * (1 - y**2)."""
-    return dy * (1 - y * y)
+    """Return dz = dy * (1 - y**2), as (1 - y) * (1 + y): near y = 1 the square would be rounded to 1."""
+    return dy * ((1 - y) * (1 + y))
+
+
+def softplus(z: np.ndarray) -> np.ndarray:
+    """Return log(1 + exp(z)), computed from exp(-abs(z)), which cannot overflow; -log(1 - sigmoid(z))."""
+    return np.maximum(z, z.dtype.type(0)) + np.log1p(np.exp(-np.abs(z)))
 
 
 def softmax(z: np.ndarray) -> np.ndarray:
@@ -77,6 +90,20 @@ def softmax(z: np.ndarray) -> np.ndarray:
     """
     e = np.exp(z - z.max(axis=-1, keepdims=True))
     return np.maximum(e / e.sum(axis=-1, keepdims=True), np.finfo(z.dtype).tiny)
+
+
+def log_softmax(z: np.ndarray) -> np.ndarray:
+    """Return the logarithm of the softmax along the last axis, in float64, without the floor of `softmax`.
+
+    It is z - max(z) - log(1 + the sum of exp over the other classes), accurate also where the softmax is
+    almost 1.
+    """
+    z = z.astype(np.float64)
+    top = z.argmax(axis=-1)[..., np.newaxis]
+    z = z - np.take_along_axis(z, top, axis=-1)
+    others = np.exp(z)
+    np.put_along_axis(others, top, 0, axis=-1)
+    return z - np.log1p(others.sum(axis=-1, keepdims=True))
 
 
 def softmax_gradient(y: np.ndarray, dy: np.ndarray) -> np.ndarray:

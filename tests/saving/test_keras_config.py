@@ -261,11 +261,29 @@ def test_every_loss_comes_back(name):
     """The sparse one without the smoothing, which Keras' has not."""
     training = training_of(conv_and_dense(loss=name, metrics=["accuracy"]))
     keras = keras_training.from_training(training)
-    assert ("label_smoothing" in keras["loss"]["config"]) == (name == "categorical_crossentropy")
+    assert ("label_smoothing" in keras["loss"]["config"]) == (
+        name in ("binary_crossentropy", "categorical_crossentropy")
+    )
     back = keras_training.to_training(via_json(keras), {"loss": training["loss"]})
     assert settings_of(back) == settings_of(training)
     own = losses.get(name, **keras_training.to_training(via_json(keras))["loss"]["config"])
     assert own.get_config() == training["loss"]["config"]
+
+
+@pytest.mark.parametrize("loss", losses.LOSSES)
+def test_every_metric_comes_back(loss):
+    """Beside every loss; a function is left out, since it is only a name in a file."""
+    names = ["acc", "accuracy", "binary_accuracy", "top_k_categorical_accuracy", "mse", *losses.LOSSES]
+    training = {**training_of(conv_and_dense(loss=loss)), "metrics": [*names, "largest_error"]}
+    keras = via_json(keras_training.from_training(training))
+    assert keras_training.to_training(keras)["metrics"] == names
+    classes = {m["config"]["name"]: m["class_name"] for m in keras["metrics"] if isinstance(m, dict)}
+    sparse = "Sparse" if loss.startswith("sparse") else ""
+    assert classes["top_k_categorical_accuracy"] == f"{sparse}TopKCategoricalAccuracy"
+    assert classes["binary_accuracy"] == "BinaryAccuracy"
+    assert classes["mse"] == "MeanSquaredError"
+    expected = None if loss == "binary_crossentropy" else f"{sparse}CategoricalAccuracy"
+    assert classes.get("acc") == classes.get("accuracy") == expected
 
 
 @pytest.mark.parametrize("schedule", [CosineDecay(0.1, 6, 0.0, 0.7, 4), ExponentialDecay(0.4, 3, 0.5, True)])

@@ -12,17 +12,20 @@ The smoothing of sparse labels is left out. `keras_config.own_words` keeps the o
 import warnings
 from typing import Any
 
+from tinycnn import losses, metrics
 from tinycnn.optimizers import schedules
 
 LOSSES = {
+    "BinaryCrossentropy": "binary_crossentropy",
     "CategoricalCrossentropy": "categorical_crossentropy",
+    "MeanAbsoluteError": "mean_absolute_error",
     "MeanSquaredError": "mean_squared_error",
     "SparseCategoricalCrossentropy": "sparse_categorical_crossentropy",
 }
-LOSS_NAMES = LOSSES | {"mse": "mean_squared_error"} | {name: name for name in LOSSES.values()}
-# tinycnn's names of Keras' metrics, without the prefix "sparse"
-METRICS = {"acc": "acc", "accuracy": "accuracy", "categorical_accuracy": "accuracy"}
-METRICS |= {"top_k_categorical_accuracy": "top_k_categorical_accuracy"}
+LOSS_NAMES = losses.SHORT_NAMES | {name: name for name in LOSSES.values()}
+# tinycnn's names of Keras' metrics
+METRICS = {name: name for name in ("acc", *metrics.METRICS, *LOSSES.values(), "bce", "mae", "mse")}
+METRICS |= {name: long for name, long in metrics.SHORT_NAMES.items() if name != "acc"}
 OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSprop", "adadelta": "Adadelta", "adam": "Adam", "adamw": "AdamW"}
 # The schedules that Keras has, with the same arguments.
 SCHEDULES = ("CosineDecay", "ExponentialDecay", "PiecewiseConstantDecay")
@@ -59,16 +62,11 @@ def from_training(training: dict[str, Any]) -> dict[str, Any]:
     elif isinstance(arguments.get("weight_decay"), dict):
         del arguments["weight_decay"]
     camel = next(name for name, snake in LOSSES.items() if snake == loss["name"])
-    sparse = "Sparse" if "Sparse" in camel else ""
     # the sparse loss of Keras has no smoothing
     config = {k: v for k, v in loss["config"].items() if k != "label_smoothing" or "Sparse" not in camel}
     return {
         "loss": {"class_name": camel, "config": {"name": loss["name"], **config}},
-        # by class: for a bare name, Keras 2 expects one-hot labels, whatever the loss
-        "metrics": [
-            {"class_name": f"{sparse}{_metric_class(name)}", "config": {"name": name, "dtype": "float32"}}
-            for name in training["metrics"]
-        ],
+        "metrics": [_from_metric(name, camel) for name in training["metrics"] if name in METRICS],
         "weighted_metrics": None,
         "loss_weights": None,
         "optimizer_config": {"class_name": OPTIMIZERS[optimizer["name"]], "config": arguments},
@@ -135,7 +133,7 @@ def _to_loss(keras: Any) -> dict[str, Any]:
         raise ValueError(f"loss {class_name!r}")
     name = LOSS_NAMES[class_name]
     _refuse(config)
-    wanted = [] if name == "mean_squared_error" else ["from_logits", "label_smoothing"]
+    wanted = [] if name.startswith("mean_") else ["from_logits", "label_smoothing"]
     return {"name": name, "config": {key: config[key] for key in wanted if key in config}}
 
 
@@ -144,12 +142,27 @@ def _to_metrics(keras: Any) -> list[str]:
     entries = keras if isinstance(keras, list) else []
     flat = [item for entry in entries for item in (entry if isinstance(entry, list) else [entry])]
     names = [item["config"].get("name") if _is_object(item) else item for item in flat]
-    plain = [name.removeprefix("sparse_") for name in names if isinstance(name, str)]
+    plain = [name for name in names if isinstance(name, str)]
     return list(dict.fromkeys(METRICS[name] for name in plain if name in METRICS))
 
 
-def _metric_class(name: str) -> str:
-    return "TopKCategoricalAccuracy" if name.startswith("top_k") else "CategoricalAccuracy"
+def _from_metric(name: str, loss: str) -> Any:
+    """Return Keras' form of a metric beside a loss, which is given by its class.
+
+    It is written by class, since for a bare name Keras 2 expects one-hot labels, whatever the loss. Beside a
+    binary loss the bare name is right.
+    """
+    long = losses.SHORT_NAMES.get(name, metrics.SHORT_NAMES.get(name, name))
+    if long == "accuracy" and loss == "BinaryCrossentropy":
+        return name
+    sparse = "Sparse" if "Sparse" in loss else ""
+    classes = LOSSES | {
+        "BinaryAccuracy": "binary_accuracy",
+        f"{sparse}CategoricalAccuracy": "accuracy",
+        f"{sparse}TopKCategoricalAccuracy": "top_k_categorical_accuracy",
+    }
+    camel = next(camel for camel, snake in classes.items() if snake == long)
+    return {"class_name": camel, "config": {"name": name, "dtype": "float32"}}
 
 
 def _is_object(keras: Any) -> bool:
