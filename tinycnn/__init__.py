@@ -22,8 +22,10 @@ from tinycnn import (
     losses,
     metrics,
     optimizers,
+    regularizers,
     training,
 )
+from tinycnn.datasets import to_categorical
 from tinycnn.inspection import gradcheck
 from tinycnn.models import load_model, load_pretrained, mnist_cnn
 from tinycnn.sequential import Sequential
@@ -50,6 +52,8 @@ __all__ = [
     "metrics",
     "mnist_cnn",
     "optimizers",
+    "regularizers",
+    "to_categorical",
     "training",
     "warmup",
 ]

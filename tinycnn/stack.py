@@ -11,33 +11,24 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tinycnn import layers as layer_classes
 from tinycnn import parameters as parameter_vectors
+from tinycnn import saving
 from tinycnn.layers import Layer
+from tinycnn.layers.layer_list import LayerList
+from tinycnn.saving import conversion
 from tinycnn.support import checks
 from tinycnn.support.assignment import Converted, Fixed
 from tinycnn.support.randomness import generator, resolve_seed
 
 AnyStack = TypeVar("AnyStack", bound="Stack")
-
-
-class LayerList(list[Layer]):
-    """The layers of a stack, to be read. `add` and `pop` of the stack change it."""
-
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError("model.layers can only be read; call model.add(layer) or model.pop()")
-
-    append = extend = insert = remove = pop = clear = sort = reverse = _refuse
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
-
-    def __reduce__(self) -> tuple[type[LayerList], tuple[list[Layer]]]:
-        return type(self), (list(self),)
 
 
 def _is_not_built(stack: Stack) -> bool:
@@ -286,6 +277,30 @@ class Stack:
     def set_weights(self, weights: Sequence[np.ndarray]) -> None:
         """Copy weights in, in the order of `get_weights`; see `tinycnn.parameters.set_weights`."""
         parameter_vectors.set_weights(self.layers, weights)
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write a file without the optimizer: `.h5`, which Keras' `load_weights` reads, or `.npz`."""
+        saving.write(path, conversion.take(self, include_optimizer=False))  # type: ignore[arg-type]
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Copy in the weights of a file that `save` or `save_weights` wrote, or Keras in that format.
+
+        They are taken in their order; the layers may have other names. A model that is not built is built.
+
+        Raises
+        ------
+        ValueError
+            When they do not fit; the message gives both lists. Then nothing changes.
+        """
+        snapshot = saving.read(path)
+        if not self.built:
+            self.build(snapshot.config["input_shape"])
+        arrays = [array for _, array in snapshot.weights]
+        own = [f"{name} {array.shape}" for name, array in self.named_weights()]
+        found = [f"{name} {array.shape}" for name, array in snapshot.weights]
+        if [a.shape for a in arrays] != [array.shape for _, array in self.named_weights()]:
+            raise ValueError(f"{path}: expected the weights {', '.join(own)}, received {', '.join(found)}")
+        self.set_weights(arrays)
 
     # Descriptions.
 

@@ -1,23 +1,13 @@
-"""Batches, orders and the validation split."""
+"""Orders of images, and the validation split."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinycnn.training.batches import batches, epoch_order, split
+from tinycnn.training.batches import epoch_order, split
 
 pytestmark = pytest.mark.smoke
-
-
-def test_batches_cover_everything_once():
-    """In order, the last one smaller; images and labels stay together."""
-    x, y = np.arange(14).reshape(7, 2), np.arange(7)
-    received = list(batches(x, y, 3))
-    assert [len(b) for b, _ in received] == [3, 3, 1]
-    np.testing.assert_array_equal(np.concatenate([b for _, b in received]), y)
-    for images, labels in received:
-        np.testing.assert_array_equal(images[:, 0], 2 * labels)
 
 
 def test_epochs_have_orders_of_their_own():
@@ -73,3 +63,41 @@ def test_split_always_has_the_right_sizes(labels, fraction, seed):
     for label in set(labels):
         share = np.sum(y == label) * wanted / len(y)
         assert abs(np.sum(y[validation] == label) - share) < 1
+
+
+@pytest.mark.parametrize(
+    ("y", "share"),
+    [
+        (np.arange(100), 0.1),
+        (np.random.default_rng(0).integers(100, 10**6, 500), 0.1),
+        (np.repeat(np.arange(1000), 5), 0.1),
+    ],
+    ids=["numbers", "prices", "many classes"],
+)
+def test_whole_numbers_that_are_no_classes_are_split_by_the_seed(y, share):
+    """No value is preferred because it is small: over seeds the mean of the kept ones is that of all."""
+    kept = [split(y, share, seed)[1] for seed in range(40)]
+    assert len({tuple(rows) for rows in kept}) == 40
+    means = np.array([y[rows].mean() for rows in kept])
+    deviation = y.std() / np.sqrt(len(kept[0]) * len(kept))
+    assert abs(means.mean() - y.mean()) < 4 * deviation
+
+
+def test_the_odd_row_is_a_matter_of_the_seed():
+    """Ten classes of 13: three give an odd row, and over seeds every class does."""
+    y = np.repeat(np.arange(10), 13)
+    odd = [np.flatnonzero(np.bincount(y[split(y, 0.1, seed)[1]]) == 2) for seed in range(60)]
+    assert {len(classes) for classes in odd} == {3}
+    counts = np.bincount(np.concatenate(odd), minlength=10)
+    assert 60 * 0.3 / 3 < counts.min() <= counts.max() < 60 * 0.3 * 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_documented_runs_keep_their_split(seed):
+    """MNIST's 60,000 labels: the six classes that lose most by rounding down are the six they were."""
+    counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    y = np.repeat(np.arange(10), counts)
+    kept = np.bincount(y[split(y, 5_000 / 60_000, seed)[1]])
+    exact = np.array(counts) / 12
+    worst = np.argsort(np.floor(exact) - exact, kind="stable")[:6]
+    np.testing.assert_array_equal(np.flatnonzero(kept > np.floor(exact)), np.sort(worst))

@@ -64,7 +64,8 @@ def test_the_order_of_events():
     """Batches, then the evaluation around the report of the epoch."""
     recorder = Recorder()
     fit(recorder, epochs=2)
-    epoch = ["on_epoch_begin", *["on_batch_end"] * 4, "on_evaluate_begin", "on_epoch_end", "on_evaluate_end"]
+    batch = ["on_batch_begin", "on_train_batch_begin", "on_batch_end", "on_train_batch_end"]
+    epoch = ["on_epoch_begin", *batch * 4, "on_evaluate_begin", "on_epoch_end", "on_evaluate_end"]
     assert recorder.events == ["on_train_begin", *epoch, *epoch, "on_train_end"]
 
 
@@ -112,13 +113,68 @@ def test_lambda_callback():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_terminate_on_nan(value):
-    """After the batch in which it happened, and not before."""
-    model, x = network(), X.copy()
+    """After the batch in which it happened, with the state before its epoch; and not before."""
+    model, x, before = network(), X.copy(), []
+    keep = LambdaCallback(on_epoch_end=lambda epoch, logs: before.append(model.parameters.copy()))
+    batches = []
+    count = LambdaCallback(on_batch_end=lambda batch, logs: batches.append(batch))
+    model.fit(X, Y, batch_size=10, callbacks=[keep], verbose=0)
     x[40] = value
-    with np.errstate(all="ignore"):
-        model.fit(x, Y, batch_size=10, epochs=5, callbacks=[TerminateOnNaN()], shuffle=False, verbose=0)
-    assert model.steps_trained == 5
+    message = r"the loss is (nan|inf) at batch 5 of epoch 2 \(step 10\)"
+    callbacks = [TerminateOnNaN(), WeightAverage(), count]
+    with np.errstate(all="ignore"), pytest.warns(UserWarning, match=message):
+        model.fit(x, Y, batch_size=10, epochs=5, callbacks=callbacks, shuffle=False, verbose=0)
+    assert batches == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(model.parameters, before[0])
+    assert (model.steps_trained, model.epochs_trained, model.optimizer.iterations) == (5, 1, 5)
+    assert all(np.isfinite(slot).all() for slot in model.optimizer.slots.values())
     assert fit(TerminateOnNaN(), epochs=2).epochs_trained == 2
+
+
+def test_what_is_not_finite_replaces_no_file(tmp_path):
+    """The run goes on, but the last finite model stays in its file; a warning an epoch names the step."""
+    model, x = network(), X.copy()
+    path = tmp_path / "model.npz"
+    model.fit(X, Y, batch_size=10, callbacks=[ModelCheckpoint(path)], verbose=0)
+    good = path.read_bytes()
+    x[40] = np.nan
+    with pytest.warns(UserWarning, match="finite") as warned:
+        model.fit(x, Y, batch_size=10, epochs=2, callbacks=[ModelCheckpoint(path)], verbose=0)
+    texts = [str(warning.message) for warning in warned]
+    assert sum("the loss is nan" in text for text in texts) == 2
+    assert sum("not saved after epoch" in text for text in texts) == 2
+    assert path.read_bytes() == good
+
+
+def test_a_diverged_run_goes_on_from_its_last_finite_checkpoint(tmp_path):
+    """An image that becomes infinite in epoch 2 ends the run; with the cause mended it ends well."""
+
+    def run(breaks):
+        def augment(images, seed, epoch, samples, step):
+            images = images.copy()
+            images[0, 0] = np.inf if breaks and epoch == 1 and 7 in samples else images[0, 0]
+            return images
+
+        model = network()
+        model.fit(
+            X,
+            Y,
+            batch_size=10,
+            epochs=5,
+            callbacks=[TerminateOnNaN()],
+            augment=augment,
+            checkpoint=tmp_path / "run",
+            verbose=0,
+        )
+        return model
+
+    with np.errstate(all="ignore"), pytest.warns(UserWarning, match="the loss is .* epoch 2"):
+        stopped = run(True)
+    assert (stopped.epochs_trained, np.isfinite(stopped.parameters).all()) == (1, True)
+    resumed = run(False)
+    assert (resumed.epochs_trained, len(resumed.history.epoch)) == (5, 5)
+    (tmp_path / "run").rename(tmp_path / "old")
+    np.testing.assert_array_equal(run(False).parameters, resumed.parameters)
 
 
 def test_learning_rate_scheduler():

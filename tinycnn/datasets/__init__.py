@@ -8,6 +8,15 @@
 
 from tinycnn.datasets.augment import Augmentation
 from tinycnn.datasets.idx import IdxError, read_idx, write_idx
+from tinycnn.datasets.labels import to_categorical
 from tinycnn.datasets.mnist import load_mnist, scale_images
 
-__all__ = ["Augmentation", "IdxError", "load_mnist", "read_idx", "scale_images", "write_idx"]
+__all__ = [
+    "Augmentation",
+    "IdxError",
+    "load_mnist",
+    "read_idx",
+    "scale_images",
+    "to_categorical",
+    "write_idx",
+]

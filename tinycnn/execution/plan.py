@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinycnn import regularizers
 from tinycnn.execution.choices import layer_rows
 from tinycnn.execution.fused import FusedConvReLU, Runnable, fuse
 from tinycnn.execution.single_image import Program, make_programs
@@ -26,6 +27,7 @@ from tinycnn.kernels.selection import IMAGES_ONE_BY_ONE, Choice, requested
 from tinycnn.layers import Layer
 from tinycnn.optimizers import ParameterSpan
 from tinycnn.parameters import trainable_spans
+from tinycnn.regularizers import Penalty
 
 
 class Situation(NamedTuple):
@@ -67,6 +69,8 @@ class Plan:
     input_gradient : bool
         Whether the table shows what computes the gradient of the images, or "none". It does not decide what
         runs: `Sequential.backward` computes that gradient, a training step does not.
+    penalties : list of Penalty
+        Those of the regularizers, which are added to the loss.
     one_by_one : bool
         Whether each image runs alone, through compiled programs that take several layers in one call.
     """
@@ -75,6 +79,7 @@ class Plan:
     spans: list[ParameterSpan]
     images: int
     input_gradient: bool
+    penalties: list[Penalty]
     one_by_one: bool = False
 
     @property
@@ -137,9 +142,10 @@ def make_plan(layers: Sequence[Layer], situation: Situation, parameters: np.ndar
         The network's, of which the layers hold views.
     """
     spans, images = trainable_spans(layers), situation.images
+    penalties = regularizers.penalties(layers)
     # a request for the whole network is for its layers one by one
     may_fuse = situation.fuse and requested().algorithm == "auto"
     if may_fuse and not situation.training and 0 < images <= IMAGES_ONE_BY_ONE:
-        return Plan(list(make_programs(layers, parameters)), spans, 1, input_gradient=True, one_by_one=True)
+        return Plan(list(make_programs(layers, parameters)), spans, 1, True, penalties, one_by_one=True)
     runnables = fuse(layers, images) if may_fuse else list(layers)
-    return Plan(runnables, spans, images, input_gradient=not situation.compiled)
+    return Plan(runnables, spans, images, not situation.compiled, penalties)

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import initializers
+from tinycnn import initializers, regularizers
 from tinycnn.initializers import Initializer
 from tinycnn.layers.assignment import AssignableLayer, Shape
 from tinycnn.layers.keras_names import KerasNames
@@ -145,7 +145,7 @@ class Layer(AssignableLayer, KerasNames, ABC):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor, as JSON-serialisable values."""
-        return constructor.arguments(self)
+        return {name: regularizers.to_config(value) for name, value in constructor.arguments(self).items()}
 
     @classmethod
     def from_config(cls, arguments: dict[str, Any]) -> Layer:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import activations, initializers, kernels
+from tinycnn import activations, initializers, kernels, regularizers
 from tinycnn.kernels import geometry
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.keras_names import WeightNamed
@@ -45,6 +45,8 @@ class Conv2D(Layer):
     use_bias : bool
     kernel_initializer, bias_initializer : str
         Names of `tinycnn.initializers`.
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties that are added to the loss: names such as "l2", or objects of `tinycnn.regularizers`.
     algorithm : str
         "auto" or a name of `tinycnn.kernels.ALGORITHMS`. A request is obeyed, or `forward` raises.
     name : str, optional
@@ -76,6 +78,9 @@ class Conv2D(Layer):
         bias_initializer: str = "zeros",
         algorithm: str = "auto",
         name: str | None = None,
+        *,
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
     ) -> None:
         super().__init__(name)
         self.filters = checks.whole("filters", filters, 1)
@@ -87,6 +92,8 @@ class Conv2D(Layer):
         self.use_bias = checks.flag("use_bias", use_bias)
         self.kernel_initializer = initializers.check(kernel_initializer)
         self.bias_initializer = initializers.check(bias_initializer)
+        self.kernel_regularizer = regularizers.get("kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = regularizers.get("bias_regularizer", bias_regularizer)
         self.algorithm = kernels.check_algorithm(algorithm)
 
     @property

@@ -6,9 +6,11 @@
     dz = gradient of the activation;  dW = x.T @ dz;  db = sum of dz over the batch;  dx = dz @ kernel.T
 """
 
+from typing import Any
+
 import numpy as np
 
-from tinycnn import activations, initializers, kernels
+from tinycnn import activations, initializers, kernels, regularizers
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.keras_names import WeightNamed
 from tinycnn.support import checks
@@ -26,6 +28,8 @@ class Dense(Layer):
     use_bias : bool
     kernel_initializer, bias_initializer : str
         Names of `tinycnn.initializers`.
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties that are added to the loss: names such as "l2", or objects of `tinycnn.regularizers`.
     name : str, optional
 
     Attributes
@@ -45,6 +49,9 @@ class Dense(Layer):
         kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros",
         name: str | None = None,
+        *,
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
     ) -> None:
         super().__init__(name)
         self.units = checks.whole("units", units, 1)
@@ -52,6 +59,8 @@ class Dense(Layer):
         self.use_bias = checks.flag("use_bias", use_bias)
         self.kernel_initializer = initializers.check(kernel_initializer)
         self.bias_initializer = initializers.check(bias_initializer)
+        self.kernel_regularizer = regularizers.get("kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = regularizers.get("bias_regularizer", bias_regularizer)
 
     @property
     def _activation(self) -> activations.ActivationPair:

@@ -3,7 +3,7 @@
 ::
 
     layer.params["kernel"] = w      the kernel keeps its place in the model's parameters, with the values of w
-    layer.params = {"kernel": w}    likewise for several
+    layer.params = {"kernel": w}    the same for several
 """
 
 from __future__ import annotations

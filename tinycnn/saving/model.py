@@ -36,6 +36,10 @@ class Model(Protocol):
         """See `Sequential.built`."""
 
     @property
+    def output_shape(self) -> tuple[int, ...]:
+        """See `Sequential.output_shape`."""
+
+    @property
     def metric_names(self) -> list[str]:
         """See `Sequential.metric_names`."""
 
@@ -46,8 +50,11 @@ class Model(Protocol):
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """See `Sequential.forward`."""
 
-    def train_step(self, x: np.ndarray, y: np.ndarray) -> list[float]:
+    def train_step(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> list[float]:
         """See `Sequential.train_step`."""
+
+    def test_step(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> list[float]:
+        """See `Sequential.test_step`."""
 
     def train_on_batch(self, x: np.ndarray, y: np.ndarray) -> float | list[float]:
         """See `Sequential.train_on_batch`."""

@@ -2,7 +2,7 @@
 
 ::
 
-    sys.stdout -> is_terminal, write_line
+    sys.stdout -> is_terminal, redraws, write_line
 
 A graphical program has no stdout (it is None), and an object that logs may have `write` alone.
 """
@@ -14,6 +14,11 @@ def is_terminal(stream: Any) -> bool:
     """Return whether a stream is a terminal; one that cannot be asked is none."""
     isatty = getattr(stream, "isatty", None)
     return bool(isatty and isatty())
+
+
+def redraws(stream: Any) -> bool:
+    """Return whether a line can be drawn again in its place: in a terminal, and in a notebook's cell."""
+    return is_terminal(stream) or type(stream).__module__.startswith("ipykernel")
 
 
 def write_line(stream: Any, text: str) -> None:

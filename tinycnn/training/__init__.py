@@ -2,7 +2,7 @@
 
 ::
 
-    loop.fit -> batches -> model.train_step -> callbacks -> History
+    loop.fit -> sources -> model.train_step -> callbacks -> History
 """
 
 from tinycnn.training.averaging import WeightAverage
@@ -12,8 +12,8 @@ from tinycnn.training.callbacks import (
     LambdaCallback,
     LearningRateScheduler,
     StopOnInterrupt,
-    TerminateOnNaN,
 )
+from tinycnn.training.divergence import TerminateOnNaN
 from tinycnn.training.history import History
 from tinycnn.training.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from tinycnn.training.rate_search import RangeTest, find_learning_rate

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn.support import checks, constructor
-from tinycnn.training.callbacks import Callback
+from tinycnn.training.callbacks import Callback, Logs
 
 
 class WeightAverage(Callback):
@@ -46,7 +46,7 @@ class WeightAverage(Callback):
     def _weights(self) -> list[np.ndarray]:
         return [self.model.parameters, *(a for layer in self.model.layers for a in layer.state.values())]
 
-    def on_train_begin(self) -> None:
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         """Start from the current weights."""
         self.averages, self.updates = [array.copy() for array in self._weights()], 0
         self._exchanged = False
@@ -60,17 +60,17 @@ class WeightAverage(Callback):
             moving_average.update(average.reshape(-1), array.reshape(-1), share)
         self.updates += 1
 
-    def on_evaluate_begin(self) -> None:
+    def on_evaluate_begin(self, logs: Logs | None = None) -> None:
         """Exchange the weights and the averages."""
         for average, array in zip(self.averages, self._weights(), strict=True):
             average[...], array[...] = array.copy(), average.copy()
         self._exchanged = not self._exchanged
 
-    def on_evaluate_end(self) -> None:
+    def on_evaluate_end(self, logs: Logs | None = None) -> None:
         """Exchange them back."""
         self.on_evaluate_begin()
 
-    def on_train_end(self) -> None:
+    def on_train_end(self, logs: Logs | None = None) -> None:
         """Leave the averages in the model.
 
         They are there already when an evaluation ended with an error.

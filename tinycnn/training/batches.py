@@ -1,23 +1,18 @@
-"""Batches of images, and the split into training and validation images.
+"""The order of the images in an epoch, and the split into training and validation images.
 
 ::
 
-    seed, epoch -> a permutation of the images -> batches
+    seed, epoch -> a permutation of the images
     seed, labels -> a stratified split -> training rows, validation rows
 """
-
-from collections.abc import Iterator
 
 import numpy as np
 
 from tinycnn.support.randomness import generator
 
-
-def batches(x: np.ndarray, y: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield batches of images and labels, in their order; the last batch may be smaller."""
-    for start in range(0, len(x), batch_size):
-        rows = slice(start, start + batch_size)
-        yield x[rows], y[rows]
+#: Names the random numbers that decide among classes which could all give one more row for validation. Any
+#: number would do; with this one the runs in docs/runs keep the split that they were made with.
+TIE_BREAK = 10
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
@@ -58,8 +53,9 @@ def split(y: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.nda
     groups = [rng.permutation(rows) for rows in _rows_by_class(y)]
     share = np.array([len(rows) * wanted / len(y) for rows in groups])
     counts = np.floor(share).astype(np.int64)
-    # the missing rows come from the classes that lost most by rounding down
-    worst = np.argsort(counts - share, kind="stable")[: wanted - int(counts.sum())]
+    # The missing rows come from the classes that lost most by rounding down; the seed decides among equals.
+    tie_break = generator(seed, "validation", TIE_BREAK).permutation(len(groups))
+    worst = np.lexsort((tie_break, counts - share))[: wanted - int(counts.sum())]
     counts[worst] += 1
     validation = np.sort(np.concatenate([rows[:k] for rows, k in zip(groups, counts, strict=True)]))
     return np.setdiff1d(np.arange(len(y)), validation, assume_unique=True), validation

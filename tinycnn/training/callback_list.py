@@ -7,10 +7,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from tinycnn.saving.model import Model
+from tinycnn.support import checks
 from tinycnn.training.callbacks import Callback
 
 
@@ -21,44 +24,95 @@ class CallbackList:
     ----------
     progress : list of Callback
         Come first; a checkpoint does not keep their state.
-    callbacks : iterable of Callback
+    callbacks : iterable of Callback, or Callback
         Sorted by `Callback.priority`, the order they were given in decides among equals.
 
     Attributes
     ----------
     callbacks : list of Callback
         The user's, sorted.
+
+    Raises
+    ------
+    TypeError
+        For something that is no callback.
     """
 
-    def __init__(self, progress: list[Callback], callbacks: Iterable[Callback]) -> None:
+    def __init__(self, progress: list[Callback], callbacks: Iterable[Callback] | Callback | None) -> None:
         self.progress = progress
-        self.callbacks = sorted(callbacks, key=lambda callback: callback.priority)
+        given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
+        for callback in given:
+            if not isinstance(callback, Callback):
+                raise checks.ArgumentTypeError(
+                    f"callbacks: expected objects of tinycnn.training.Callback, received {callback!r}"
+                )
+        self.callbacks = sorted(given, key=lambda callback: callback.priority)
+        self._receivers: dict[str, list[Callable[..., Any]]] = {}
 
     def __iter__(self) -> Iterator[Callback]:
         return iter([*self.progress, *self.callbacks])
 
     @contextmanager
-    def session(self, model: Model, params: dict[str, int]) -> Iterator[None]:
-        """Begin the run for each callback, and end it for each that began, whatever happens between."""
+    def session(
+        self, model: Model, params: dict[str, Any], what: str = "train"
+    ) -> Iterator[dict[str, float]]:
+        """Begin the run for each callback, and end it for each that began, whatever happens between.
+
+        It yields the logs of the last event, to be filled.
+
+        Parameters
+        ----------
+        model : Model
+        params : dict
+            See `Callback.params`.
+        what : "train", "test" or "predict"
+        """
         for callback in self:
-            callback.model, callback.params = model, params
+            callback.set_model(model)
+            callback.set_params(params)
         began: list[Callback] = []
+        logs: dict[str, float] = {}
         try:
             for callback in self:
-                callback.on_train_begin()
+                receive(callback, f"on_{what}_begin")
                 began.append(callback)
-            yield
+            yield logs
         finally:
             with ExitStack() as ends:  # calls the last first, so they end in their order
                 for callback in reversed(began):
-                    ends.callback(callback.on_train_end)
+                    ends.callback(receive, callback, f"on_{what}_end", logs)
 
     def notify(self, event: str, *arguments: object) -> None:
-        """Call the method `event` of each callback."""
-        for callback in self:
-            getattr(callback, event)(*arguments)
+        """Call the method `event` of each callback that has one of its own."""
+        if event not in self._receivers:
+            default = vars(Callback)[event]
+            own = [c for c in self if getattr(getattr(c, event), "__func__", None) is not default]
+            self._receivers[event] = [_receiver(callback, event, len(arguments)) for callback in own]
+        for receiver in self._receivers[event]:
+            receiver(*arguments)
 
     @property
     def interrupted(self) -> bool:
         """Whether a callback interrupts the run, which may go on later."""
         return any(callback.interrupted for callback in self)
+
+
+def receive(callback: Callback, event: str, *arguments: object) -> None:
+    """Call the method `event` of a callback."""
+    _receiver(callback, event, len(arguments))(*arguments)
+
+
+def _receiver(callback: Callback, event: str, count: int) -> Callable[..., Any]:
+    """Return the method `event` of a callback, called with `count` arguments or as many as it takes.
+
+    In Keras every event has the argument `logs`, and only ends have figures in it; a method may leave it out.
+    """
+    method = getattr(callback, event)
+    given = count if event.endswith("_end") else count + 1  # and `logs`, which is empty
+    try:
+        inspect.signature(method).bind(*range(given))
+    except ValueError:  # some functions written in C have no signature
+        return method
+    except TypeError:
+        return lambda *arguments: method(*(*arguments, {})[: given - 1])
+    return method if given == count else lambda *arguments: method(*arguments, {})

@@ -1,20 +1,19 @@
-"""Callbacks: hooks that run during training.
+"""Callbacks: hooks that run during training, evaluation and prediction.
 
 ::
 
-    fit -> on_train_begin, on_epoch_begin, on_batch_end, on_evaluate_begin, on_epoch_end, on_evaluate_end,
-           on_train_end -> Callback
+    fit -> on_train_begin, on_epoch_begin, on_train_batch_begin, on_train_batch_end, on_evaluate_begin,
+           on_test_begin, ..., on_test_end, on_epoch_end, on_evaluate_end, on_train_end -> Callback
 
-A callback may read and change `self.model`. Setting `self.model.stop_training = True` ends the run after the
-current batch. Callbacks that watch a metric are in `monitors`, the moving average of the weights is in
-`averaging`.
+The names are Keras'; `on_evaluate_begin` and `on_evaluate_end` are this library's. A callback may read and
+change `self.model`. Setting `self.model.stop_training = True` ends the run after the current batch. Callbacks
+that watch a metric are in `monitors`, the moving average of the weights is in `averaging`.
 """
 
 from __future__ import annotations
 
 import csv
 import inspect
-import math
 import os
 import signal
 import threading
@@ -23,6 +22,30 @@ from typing import Any
 
 from tinycnn.optimizers.schedules import Schedule
 from tinycnn.support import checks, files
+
+Logs = dict[str, float]
+
+#: The events of a run, with the arguments of each. A method may leave `logs` out.
+EVENTS = (
+    "on_train_begin",
+    "on_train_end",
+    "on_epoch_begin",
+    "on_epoch_end",
+    "on_batch_begin",
+    "on_batch_end",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_evaluate_begin",
+    "on_evaluate_end",
+    "on_test_begin",
+    "on_test_end",
+    "on_test_batch_begin",
+    "on_test_batch_end",
+    "on_predict_begin",
+    "on_predict_end",
+    "on_predict_batch_begin",
+    "on_predict_batch_end",
+)
 
 
 class Callback:
@@ -33,7 +56,9 @@ class Callback:
     model : Sequential
         Set before the first event.
     params : dict
-        "epochs" (the number of the last epoch of this run), "samples" and "batch_size".
+        "epochs" (the number of the last epoch of this run), "steps" and "samples" of an epoch (None if
+        unknown), "batch_size", and "metrics": the names in the logs of an epoch, or None where a callback of
+        one's own may add others.
     interrupted : bool
         True stops after the current batch, as `model.stop_training` does. But a run with a checkpoint counts
         as unfinished: the same call of `fit` resumes it.
@@ -47,27 +72,68 @@ class Callback:
     interrupted = False
     changes_rate = False
     priority = 1
-    params: dict[str, int] = {}  # noqa: RUF012  (replaced on the instance, never changed)
+    params: dict[str, Any] = {}  # noqa: RUF012  (replaced on the instance, never changed)
 
-    def on_train_begin(self) -> None:
+    def set_model(self, model: Any) -> None:
+        """Set the attribute `model`."""
+        self.model = model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Set the attribute `params`."""
+        self.params = params
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         """Run before the first epoch."""
 
-    def on_epoch_begin(self, epoch: int) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Run before an epoch, counted from 0."""
 
-    def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Run before a batch of training, counted from 0."""
+
+    def on_batch_end(self, batch: int, logs: Logs) -> None:
         """Run after a batch; `logs` holds means over the epoch so far, and "samples", their image count."""
 
-    def on_evaluate_begin(self) -> None:
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Run when `on_batch_begin` does."""
+
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+        """Run when `on_batch_end` does."""
+
+    def on_evaluate_begin(self, logs: Logs | None = None) -> None:
         """Run after the last batch of an epoch, before the model is evaluated, reported and perhaps saved."""
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Run after an epoch and its validation, but not after an epoch that was stopped halfway."""
 
-    def on_evaluate_end(self) -> None:
+    def on_evaluate_end(self, logs: Logs | None = None) -> None:
         """Run after the `on_epoch_end` of every callback."""
 
-    def on_train_end(self) -> None:
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Run before an evaluation, by `evaluate` or on the validation data of `fit`."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Run before a batch of an evaluation."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs) -> None:
+        """Run after a batch of an evaluation; `logs` holds means so far, and "samples"."""
+
+    def on_test_end(self, logs: Logs) -> None:
+        """Run after an evaluation; `logs` holds its figures."""
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Run before `predict`."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Run before a batch of `predict`."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs) -> None:
+        """Run after a batch of `predict`; `logs` holds its "outputs"."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """Run after `predict`."""
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
         """Run after the last epoch, also when training ended with an error."""
 
     def get_config(self) -> dict[str, Any]:
@@ -87,37 +153,23 @@ class LambdaCallback(Callback):
 
     Parameters
     ----------
-    on_train_begin, on_epoch_begin, on_batch_end, on_epoch_end, on_train_end : callable, optional
-        Called with the arguments of the method of that name in `Callback`.
+    **events : callable
+        By the names of `EVENTS`, called with the arguments of the method of that name in `Callback`.
+
+    Raises
+    ------
+    TypeError
+        For another name, or something that cannot be called.
     """
 
-    def __init__(
-        self,
-        on_train_begin: Callable[[], Any] | None = None,
-        on_epoch_begin: Callable[[int], Any] | None = None,
-        on_batch_end: Callable[[int, dict[str, float]], Any] | None = None,
-        on_epoch_end: Callable[[int, dict[str, float]], Any] | None = None,
-        on_train_end: Callable[[], Any] | None = None,
-    ) -> None:
-        given = {
-            "on_train_begin": on_train_begin,
-            "on_epoch_begin": on_epoch_begin,
-            "on_batch_end": on_batch_end,
-            "on_epoch_end": on_epoch_end,
-            "on_train_end": on_train_end,
-        }
-        for event, function in given.items():
-            if function is not None:
-                setattr(self, event, function)
-
-
-class TerminateOnNaN(Callback):
-    """Callback that ends the run when the loss is NaN or infinite."""
-
-    def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        """Check the mean loss so far, which stays NaN once it is NaN."""
-        if not math.isfinite(logs["loss"]):
-            self.model.stop_training = True
+    def __init__(self, **events: Callable[..., Any] | None) -> None:
+        for event, function in events.items():
+            checks.choice("LambdaCallback: event", event, EVENTS)
+            if function is None:
+                continue
+            if not callable(function):
+                raise checks.ArgumentTypeError(f"{event}: expected a function, received {function!r}")
+            setattr(self, event, function)
 
 
 class LearningRateScheduler(Callback):
@@ -142,11 +194,11 @@ class LearningRateScheduler(Callback):
         if not _accepts(schedule, 0, 0.0) and not _accepts(schedule, 0):
             raise ValueError(f"schedule: expected a function (epoch, rate) or (epoch), received {schedule!r}")
 
-    def on_train_begin(self) -> None:
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         """Raise ValueError for an optimizer with a schedule, before the first epoch."""
         refuse_schedule(self.model.optimizer)
 
-    def on_epoch_begin(self, epoch: int) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Set the rate of this epoch."""
         optimizer = self.model.optimizer
         takes_rate = _accepts(self.schedule, epoch, optimizer.rate)
@@ -202,17 +254,20 @@ class CSVLogger(Callback):
         self.append = checks.flag("append", append)
         self._lines = 0
 
-    def on_train_begin(self) -> None:
-        """Check that the file can be written."""
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Check that the file can be written and, if it is continued, has the columns of this run."""
         files.writable(self.filename)
         self._lines = 0
+        names = self.params.get("metrics")
+        if names is not None and self.append and self._has_header():
+            self._check_header(["epoch", *names])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Write a line, and the header before the first one; raise ValueError under another header."""
         begins = self._lines == 0
         header = ["epoch", *logs]
         add = self.append or not begins
-        heading = begins and not (add and os.path.exists(self.filename) and os.path.getsize(self.filename))
+        heading = begins and not (add and self._has_header())
         if begins and add and not heading:
             self._check_header(header)
         with open(self.filename, "a" if add else "w", newline="", encoding="utf-8") as file:
@@ -221,6 +276,9 @@ class CSVLogger(Callback):
                 writer.writerow(header)
             writer.writerow([epoch + 1, *(f"{value:.6g}" for value in logs.values())])
         self._lines += 1
+
+    def _has_header(self) -> bool:
+        return os.path.exists(self.filename) and os.path.getsize(self.filename) > 0
 
     def _check_header(self, header: list[str]) -> None:
         """Raise ValueError when the file that is appended to has other columns."""
@@ -263,13 +321,13 @@ class StopOnInterrupt(Callback):
         self.interrupted = False
         self._previous: Any = None
 
-    def on_train_begin(self) -> None:
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         """Install the handler of SIGINT."""
         self.interrupted = False
         if threading.current_thread() is threading.main_thread():
             self._previous = signal.signal(signal.SIGINT, self._stop)
 
-    def on_train_end(self) -> None:
+    def on_train_end(self, logs: Logs | None = None) -> None:
         """Restore the previous handler of SIGINT."""
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)

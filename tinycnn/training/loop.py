@@ -4,39 +4,53 @@
 
     fit:       for each epoch: for each batch: model.train_step;  evaluate on validation data;  record
     evaluate:  for each batch: model.forward -> loss and metrics, weighted by the size of the batch
+    predict:   for each batch: model.forward -> outputs
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from tinycnn.saving.model import Model, compiled
-from tinycnn.training import progress
-from tinycnn.training.batches import batches, epoch_order, split
+from tinycnn.training import divergence, progress
 from tinycnn.training.callback_list import CallbackList
 from tinycnn.training.callbacks import Callback
 from tinycnn.training.checkpoint import Checkpoint, NoCheckpoint, Position, run_settings
 from tinycnn.training.history import History
+from tinycnn.training.sources import Arrays, Batch, Batches
 
-Data = tuple[np.ndarray, np.ndarray]
+Source = Arrays | Batches
 # (images, seed, epoch, sample numbers, step) -> images, such as datasets.Augmentation
 Augment = Callable[[np.ndarray, int, int, np.ndarray, int], np.ndarray]
 
 
 @dataclass
 class Settings:
-    """How `fit` goes through the data; see `Sequential.fit`."""
+    """How `fit` goes through the data; see `Sequential.fit`.
 
-    batch_size: int
+    Attributes
+    ----------
+    epochs : int
+        Epochs of this run, a resumed one's earlier epochs included.
+    batch_size : int or None
+        None for batches of an iterable.
+    digested : sequence of ndarray
+        The data that a run with a checkpoint recognises.
+    """
+
     epochs: int
+    batch_size: int | None
     validation_split: float
     shuffle: bool
     augment: Augment | None
     checkpoint: str | os.PathLike[str] | None
+    digested: Iterable[np.ndarray] = ()
 
 
 class Means:
@@ -59,40 +73,49 @@ class Means:
 
 def fit(
     model: Model,
-    data: Data,
-    validation_data: Data | None,
+    source: Source,
+    validation: Source | None,
     settings: Settings,
-    callbacks: Iterable[Callback],
+    callbacks: Iterable[Callback] | Callback | None,
     verbose: str | int,
 ) -> History:
     """Train a compiled model; see `Sequential.fit`."""
     optimizer, _ = compiled(model)
     optimizer.check_rules(model.parameter_names)
-    checkpoint = _checkpoint(model, settings, (*data, *(validation_data or ())))
-    if settings.validation_split:
-        (x, y), (rows, kept) = data, split(data[1], settings.validation_split, model.seed)
-        data, validation_data = (x[rows], y[rows]), (x[kept], y[kept])
+    checkpoint = _checkpoint(model, settings)
     events = CallbackList(progress.choose(verbose), callbacks)
     model.history, model.stop_training = History(), False
-    last_epoch = model.epochs_trained + settings.epochs
-    params = {"epochs": last_epoch, "samples": len(data[0]), "batch_size": settings.batch_size}
-    with events.session(model, params):
+    names = [*model.metric_names, *(f"val_{name}" for name in model.metric_names if validation is not None)]
+    params: dict[str, Any] = {
+        "epochs": model.epochs_trained + settings.epochs,
+        "steps": source.steps,
+        "samples": source.samples,
+        "batch_size": settings.batch_size,
+        "metrics": names if all(map(_is_ours, events)) else None,
+    }
+    with events.session(model, params) as logs:
         position = checkpoint.begin(model, events.callbacks)
-        run = Run(model, data, validation_data, settings, events, checkpoint, position)
+        run = Run(model, source, validation, settings, events, checkpoint, position)
         params["epochs"] = position.first_epoch + settings.epochs
         if position.batches:  # the callbacks have seen this epoch begin, the progress display has not
             for callback in events.progress:
                 callback.on_epoch_begin(model.epochs_trained)
         while model.epochs_trained < params["epochs"] and not run.stops:
             run.train_epoch()
+        logs |= run.logs
     return model.history
 
 
-def _checkpoint(model: Model, settings: Settings, data: Iterable[np.ndarray]) -> Checkpoint | NoCheckpoint:
+def _is_ours(callback: Callback) -> bool:
+    """Return whether a callback is of this library: it adds no figures to the logs."""
+    return type(callback).__module__.startswith(__name__.partition(".")[0] + ".")
+
+
+def _checkpoint(model: Model, settings: Settings) -> Checkpoint | NoCheckpoint:
     if settings.checkpoint is None:
         return NoCheckpoint()
     how = {name: getattr(settings, name) for name in ("batch_size", "validation_split", "shuffle")}
-    return Checkpoint(settings.checkpoint, run_settings(model, how, settings.augment, data))
+    return Checkpoint(settings.checkpoint, run_settings(model, how, settings.augment, settings.digested))
 
 
 @dataclass
@@ -100,12 +123,14 @@ class Run:
     """A run of `fit`, and where it is."""
 
     model: Model
-    data: Data
-    validation_data: Data | None
+    source: Source
+    validation: Source | None
     settings: Settings
     events: CallbackList
     checkpoint: Checkpoint | NoCheckpoint
     position: Position
+    diverged: bool = False  # in this epoch
+    logs: dict[str, float] = field(default_factory=dict)  # of the last epoch
 
     @property
     def stops(self) -> bool:
@@ -115,18 +140,22 @@ class Run:
     def train_epoch(self) -> None:
         """Train what is left of an epoch; if it was not stopped half-way, evaluate and record it."""
         model, epoch = self.model, self.model.epochs_trained
+        self.diverged = False
         if not self.position.batches:
             self.events.notify("on_epoch_begin", epoch)
         finished = self.train_batches(epoch)
         if finished:
             self.events.notify("on_evaluate_begin")
             logs = Means(model.metric_names, self.position).result()
-            if self.validation_data is not None:
-                validation = evaluate(model, self.validation_data, self.settings.batch_size)
-                logs |= {f"val_{name}": value for name, value in validation.items()}
+            if self.validation is not None:
+                self.events.notify("on_test_begin")
+                figures = evaluate(model, self.validation, self.events)
+                self.events.notify("on_test_end", figures)
+                logs |= {f"val_{name}": value for name, value in figures.items()}
             model.epochs_trained += 1
             model.history.record(epoch, logs)
             self.events.notify("on_epoch_end", epoch, logs)
+            self.logs = logs
             self.events.notify("on_evaluate_end")
             self.position = Position(self.position.first_epoch)
         self.position.ended = model.stop_training
@@ -134,40 +163,67 @@ class Run:
 
     def train_batches(self, epoch: int) -> bool:
         """Train on every batch that is left; return False when a callback stopped it half-way."""
-        model, (x, y), position, size = self.model, self.data, self.position, self.settings.batch_size
+        model, position = self.model, self.position
         means = Means(model.metric_names, position)
-        order = epoch_order(model.seed, epoch, len(x)) if self.settings.shuffle else np.arange(len(x))
-        for start in range(position.batches * size, len(x), size):
-            samples = order[start : start + size]
-            means.add(model.train_step(self.images(samples, epoch), y[samples]), len(samples))
+        for batch in self.source.epoch(epoch, position.batches):
+            self.begin_batch("train", position.batches)
+            values = model.train_step(self.images(batch, epoch), batch.y, batch.weights)
+            self.watch(values[0], epoch)
+            means.add(values, len(batch.x))
             position.batches += 1
             position.sums, position.samples = means.sums, means.samples
             logs = {**means.result(), "samples": means.samples}
             self.events.notify("on_batch_end", position.batches - 1, logs)
-            if self.stops and means.samples < len(x):
+            self.events.notify("on_train_batch_end", position.batches - 1, logs)
+            if self.stops and position.batches != self.source.steps:
                 return False
             if self.checkpoint.due():
                 self.save()
-        return True
+        if self.source.exhausted:
+            model.stop_training = True
+        return position.batches > 0
 
-    def images(self, samples: np.ndarray, epoch: int) -> np.ndarray:
+    def begin_batch(self, what: str, batch: int) -> None:
+        """Tell the callbacks that a batch of training begins."""
+        self.events.notify("on_batch_begin", batch)
+        self.events.notify(f"on_{what}_batch_begin", batch)
+
+    def watch(self, loss: float, epoch: int) -> None:
+        """Warn once in a run that the loss is not finite."""
+        if not math.isfinite(loss):
+            if not self.diverged:
+                divergence.warn(loss, epoch, self.position.batches, self.model.steps_trained - 1)
+            self.diverged = True
+
+    def images(self, batch: Batch, epoch: int) -> np.ndarray:
         """Return the images of a batch, augmented."""
-        images, augment = self.data[0][samples], self.settings.augment
+        augment = self.settings.augment
         if augment is None:
-            return images
+            return batch.x
         optimizer, _ = compiled(self.model)
-        return augment(images, self.model.seed, epoch, samples, optimizer.iterations)
+        return augment(batch.x, self.model.seed, epoch, batch.samples, optimizer.iterations)
 
     def save(self) -> None:
-        """Write a checkpoint, if there are any."""
-        self.checkpoint.save(self.model, self.position, self.events.callbacks)
+        """Write a checkpoint, if there are any, of a state that is finite."""
+        if isinstance(self.checkpoint, Checkpoint) and not self.diverged and divergence.is_finite(self.model):
+            self.checkpoint.save(self.model, self.position, self.events.callbacks)
 
 
-def evaluate(model: Model, data: Data, batch_size: int) -> dict[str, float]:
+def evaluate(model: Model, source: Source, events: CallbackList) -> dict[str, float]:
     """Return the loss and the metrics of a compiled model, by name."""
-    _, loss = compiled(model)
     means = Means(model.metric_names)
-    for x, y in batches(*data, batch_size):
-        y_pred = model.forward(x)
-        means.add([loss(y, y_pred), *(metric(y, y_pred) for metric in model.metrics.values())], len(x))
+    for number, batch in enumerate(source.epoch(0)):
+        events.notify("on_test_batch_begin", number)
+        means.add(model.test_step(batch.x, batch.y, batch.weights), len(batch.x))
+        events.notify("on_test_batch_end", number, {**means.result(), "samples": means.samples})
     return means.result()
+
+
+def predict(model: Model, batches: Iterable[np.ndarray], events: CallbackList) -> np.ndarray:
+    """Return the outputs of a model for batches of images."""
+    outputs = []
+    for number, x in enumerate(batches):
+        events.notify("on_predict_batch_begin", number)
+        outputs.append(model.forward(x))
+        events.notify("on_predict_batch_end", number, {"outputs": outputs[-1]})
+    return np.concatenate(outputs)

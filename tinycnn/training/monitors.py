@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from tinycnn import saving
 from tinycnn.support import checks, constructor, files
-from tinycnn.training.callbacks import Callback, refuse_schedule, set_rate
+from tinycnn.training.callbacks import Callback, Logs, refuse_schedule, set_rate
+from tinycnn.training.divergence import is_finite
 
 MODES = ("auto", "max", "min")
 
@@ -46,9 +49,24 @@ class Monitor(Callback):
         self.best_epoch: int | None = None
         self.wait = 0
 
-    def on_train_begin(self) -> None:
-        """See `reset`."""
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """See `reset`; raise ValueError when the logs of the run will have no figure of this name."""
         self.reset()
+        names = self.params.get("metrics")
+        if names is not None and self.watches:
+            self._check_name(names)
+
+    @property
+    def watches(self) -> bool:
+        """Whether the metric matters."""
+        return True
+
+    def _check_name(self, names: Iterable[str]) -> None:
+        if self.monitor not in names:
+            validated = any(name.startswith("val_") for name in names)
+            hint = "; is there validation data?" if self.monitor.startswith("val_") and not validated else ""
+            expected = ", ".join(map(repr, names))
+            raise ValueError(f"monitor: expected one of {expected}, received {self.monitor!r}{hint}")
 
     def improved(self, epoch: int, logs: dict[str, float]) -> bool:
         """Return whether the value of this epoch is the best so far, and remember it. NaN never is.
@@ -58,11 +76,7 @@ class Monitor(Callback):
         ValueError
             When the logs have no such name.
         """
-        if self.monitor not in logs:
-            validated = any(name.startswith("val_") for name in logs)
-            hint = "; is there validation data?" if self.monitor.startswith("val_") and not validated else ""
-            expected = ", ".join(map(repr, logs))
-            raise ValueError(f"monitor: expected one of {expected}, received {self.monitor!r}{hint}")
+        self._check_name(logs)
         value = logs[self.monitor]
         less = self.mode == "min" or (self.mode == "auto" and self.monitor.removeprefix("val_") == "loss")
         if math.isnan(value) or (
@@ -135,7 +149,7 @@ class EarlyStopping(Monitor):
         if self.wait >= max(self.patience, 1):
             self.model.stop_training = True
 
-    def on_train_end(self) -> None:
+    def on_train_end(self, logs: Logs | None = None) -> None:
         """Restore the best weights."""
         if self._best_weights:
             self.model.set_weights(self._best_weights)
@@ -182,17 +196,33 @@ class ModelCheckpoint(Monitor):
         self.save_best_only = checks.flag("save_best_only", save_best_only)
         self.include_optimizer = checks.flag("include_optimizer", include_optimizer)
 
-    def on_train_begin(self) -> None:
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         """Start without a best value, and check the path as far as it is known."""
         super().on_train_begin()
         saving.format_of(self.filepath)
         if "{" not in os.path.dirname(self.filepath):
             files.writable(self.filepath)  # with fields in the name, this checks the folder
+        if (names := self.params.get("metrics")) is not None:
+            self._path(0, dict.fromkeys(names, 0.0))
+
+    @property
+    def watches(self) -> bool:
+        """Whether the metric matters."""
+        return self.save_best_only
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """Save the model if this epoch is to be saved."""
-        if not self.save_best_only or self.improved(epoch, logs):
-            self.model.save(self._path(epoch, logs), self.include_optimizer)
+        """Save the model if this epoch is to be saved; one that is not finite leaves the last file alone."""
+        if self.save_best_only and not self.improved(epoch, logs):
+            return
+        path = self._path(epoch, logs)
+        if is_finite(self.model):
+            self.model.save(path, self.include_optimizer)
+        else:
+            warnings.warn(
+                f"{path}: not saved after epoch {epoch + 1}, since weights are not finite",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def get_config(self) -> dict[str, Any]:
         """Return all arguments except the path, which a resumed run may change."""
@@ -248,7 +278,7 @@ class ReduceLROnPlateau(Monitor):
         super().reset()
         self._cooling = 0
 
-    def on_train_begin(self) -> None:
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         """Raise ValueError for an optimizer with a schedule, before the first epoch."""
         super().on_train_begin()
         refuse_schedule(self.model.optimizer)
