@@ -13,9 +13,11 @@ from tinycnn import saving
 from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from tinycnn.saving import conversion
 from tinycnn.sequential import Sequential
+from tinycnn.support import files
 
 # NAME.h5, and its card NAME.md: how it was trained, on what, its accuracy, and what it gets wrong
 _PRETRAINED = Path(__file__).parent / "pretrained"
+_NAMES = ("mnist_cnn",)
 
 
 def mnist_cnn(seed: int | None = None, algorithm: str = "auto") -> Sequential:
@@ -112,7 +114,7 @@ def load_pretrained(name: str) -> Sequential:
     >>> model.predict(tinycnn.datasets.scale_images(images[:5])).argmax(axis=1), labels[:5]
     (array([7, 2, 1, 0, 4]), array([7, 2, 1, 0, 4], dtype=uint8))
     """
-    names = sorted(path.stem for path in _PRETRAINED.glob("*.h5"))
-    if name not in names:
-        raise ValueError(f"name: expected {' or '.join(map(repr, names))}, received {name!r}")
-    return load_model(_PRETRAINED / f"{name}.h5")
+    if name not in _NAMES:
+        raise ValueError(f"name: expected {' or '.join(map(repr, _NAMES))}, received {name!r}")
+    with files.package_folder(_PRETRAINED, [f"{name}.h5"]) as folder:
+        return load_model(folder / f"{name}.h5")

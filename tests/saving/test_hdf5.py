@@ -1,6 +1,7 @@
 """Keras' HDF5 form: files of Keras 2 and 3, what tinycnn writes, and the many ways to store one array."""
 
 import json
+import sys
 
 import h5py
 import numpy as np
@@ -119,7 +120,7 @@ def test_the_written_form(tmp_path):
     trained(conv_and_dense(optimizer="adam")).save(tmp_path / "m.h5")
     with h5py.File(tmp_path / "m.h5") as file:
         assert set(file) == {"model_weights", "optimizer_weights"}
-        assert file.attrs["backend"] == "tensorflow"
+        assert file.attrs["backend"] == b"tensorflow"
         weights = file["model_weights"]
         assert weights.attrs["layer_names"].tolist() == [b"conv2d_1", b"flatten_1", b"dense_1"]
         assert list(weights["conv2d_1"].attrs["weight_names"]) == [b"conv2d_1/kernel:0", b"conv2d_1/bias:0"]
@@ -134,7 +135,40 @@ def test_the_written_form(tmp_path):
         config = json.loads(file.attrs["model_config"])["config"]
         assert config["layers"][0]["class_name"] == "InputLayer"
         assert config["layers"][0]["config"]["batch_input_shape"] == [None, 4, 6, 2]
-        assert "module" not in file.attrs["model_config"] + file.attrs["training_config"]
+        assert b"module" not in file.attrs["model_config"] + file.attrs["training_config"]
+
+
+def test_texts_have_a_fixed_length(tmp_path):
+    """Those of variable length are kept in a global heap, and HDF5's library hangs on a damaged one."""
+    trained(conv_and_dense(optimizer="adam")).save(tmp_path / "m.h5")
+    assert b"GCOL" not in (tmp_path / "m.h5").read_bytes()
+    with h5py.File(tmp_path / "m.h5") as file:
+        for name in ("keras_version", "backend", "model_config", "training_config", "tinycnn"):
+            assert h5py.check_string_dtype(file.attrs.get_id(name).dtype).length is not None
+
+
+def deep(count):
+    """A model whose description is longer than HDF5's limit of 64 KB for an attribute of the older form."""
+    layers = [Activation("relu", name=f"a_rather_long_name_of_a_layer_{i}") for i in range(count)]
+    return Sequential([Flatten(), Dense(3), *layers], seed=2, input_shape=(2, 3, 1))
+
+
+@pytest.mark.parametrize(("count", "superblock"), [(5, 0), (700, 2)])
+def test_long_descriptions_take_the_newer_form_of_hdf5(tmp_path, count, superblock):
+    """It keeps them outside of the header, also of fixed length. h5py reads both, tinycnn too."""
+    model = deep(count)
+    model.save(tmp_path / "m.h5")
+    content = (tmp_path / "m.h5").read_bytes()
+    assert (content[8], b"GCOL" in content) == (superblock, False)
+    with h5py.File(tmp_path / "m.h5") as file:
+        assert (len(file.attrs["model_config"]) > 64_512) == (count == 700)
+    assert_same(load_model(tmp_path / "m.h5"), model)
+
+
+def test_h5py_is_not_needed_to_read(tmp_path, monkeypatch):
+    """`tinycnn.saving.h5` reads."""
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    assert load_model(GOLDEN / "small_keras3.h5").optimizer.iterations == 6
 
 
 def test_an_untrained_optimizer_is_written_with_zeros(tmp_path):

@@ -28,7 +28,11 @@ def changed(tmp_path):
         yield file
 
 
-@pytest.mark.parametrize("name", ["model_weights", "model_weights/dense", KERNEL, "optimizer_weights"])
+PATHS = ["model_weights", "model_weights/dense", "model_weights/dense/dense", KERNEL, "optimizer_weights"]
+PATHS += ["optimizer_weights/Adam", "optimizer_weights/Adam/m/dense"]
+
+
+@pytest.mark.parametrize("name", PATHS)
 @pytest.mark.parametrize("kind", ["soft", "external"])
 def test_links(changed, tmp_path, name, kind):
     """To another place in the file, or to another file that does have what is asked for."""

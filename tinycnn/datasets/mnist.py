@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinycnn.datasets import idx
-from tinycnn.support import checks
+from tinycnn.support import checks, files
 
 Split = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # images (N, H, W) and labels (N,)
 
@@ -30,6 +30,7 @@ _SHA256 = {
     "t10k-labels": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 _NDIM = {"images": 3, "labels": 1}
+_KINDS = {name: f"idx{_NDIM[name.split('-')[1]]}-ubyte" for name in _SHA256}
 
 
 def load_mnist(folder: str | os.PathLike[str] | None = None, classes: int = 10) -> tuple[Split, Split]:
@@ -62,8 +63,14 @@ def load_mnist(folder: str | os.PathLike[str] | None = None, classes: int = 10) 
         When `classes` is not a whole number of at least 1.
     """
     classes = checks.whole("classes", classes, minimum=1)
-    source = _PACKAGED if folder is None else Path(folder)
-    sums = _SHA256 if folder is None else {}
+    if folder is None:
+        with files.package_folder(_PACKAGED, [f"{name}-{_KINDS[name]}.gz" for name in _SHA256]) as packaged:
+            return _load(packaged, _SHA256, classes)
+    return _load(Path(folder), {}, classes)
+
+
+def _load(source: Path, sums: dict[str, str], classes: int) -> tuple[Split, Split]:
+    """Return the training and the test set in a folder; `sums` are those of its files, if they are known."""
     paths = {name: _find(source, name) for name in _SHA256}
     arrays = {name: _read(path, name, sums.get(name)) for name, path in paths.items()}
     for part in ("train", "t10k"):
@@ -81,8 +88,7 @@ def load_mnist(folder: str | os.PathLike[str] | None = None, classes: int = 10) 
 
 
 def _find(folder: Path, name: str) -> Path:
-    kind = "idx3-ubyte" if name.endswith("images") else "idx1-ubyte"
-    names = [f"{name}{mark}{kind}{suffix}" for suffix in ("", ".gz") for mark in "-."]
+    names = [f"{name}{mark}{_KINDS[name]}{suffix}" for suffix in ("", ".gz") for mark in "-."]
     for candidate in names:
         if (folder / candidate).is_file():
             return folder / candidate

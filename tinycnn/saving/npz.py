@@ -83,6 +83,9 @@ def _open(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
         members = archive.infolist()
         if any(info.compress_type != zipfile.ZIP_STORED for info in members):
             raise ValueError("expected members without compression, received compressed ones")
+        # a reader allocates `compress_size` bytes before it finds that there are fewer
+        if any(info.compress_size != info.file_size for info in members):
+            raise ValueError("expected members that are stored in as many bytes as they have")
         # `write` stores each member once, so together they cannot be larger than the file
         stored, size = sum(info.file_size for info in members), os.path.getsize(path)
         if stored > size:

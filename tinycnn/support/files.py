@@ -1,18 +1,22 @@
-"""Atomic writing of files: a reader sees the old file or the new one, never half of one.
+"""Atomic writing of files, where a reader sees the old file or the new one; and the package's own files.
 
 ::
 
     atomic_path("m.h5") -> ".m.h5.5f0c2b91.tmp" (written by the caller) -> fsync -> os.replace -> "m.h5"
+    package_folder      -> the folder in the package, or copies of its files where the package is in a zip
 """
 
 import contextlib
 import os
+import pkgutil
 import secrets
 import stat
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+PACKAGE = Path(__file__).parents[1]
 LONGEST_NAME = 255  # bytes, on most file systems
 
 
@@ -53,6 +57,33 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     if os.name == "posix":
         with contextlib.suppress(OSError):  # not every file system can flush a folder
             _fsync(target.parent)  # the new name itself reaches the disk
+
+
+@contextmanager
+def package_folder(folder: Path, names: Iterable[str]) -> Iterator[Path]:
+    """Yield a folder of the package. If the package is in a zip, yield a temporary one with copies of `names`.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the package is not a folder and does not have one of the files.
+    """
+    if folder.is_dir():
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as copies:
+        for name in names:
+            inside = (folder / name).relative_to(PACKAGE).as_posix()
+            try:
+                content = pkgutil.get_data(PACKAGE.name, inside)
+            except OSError:
+                content = None
+            if content is None:
+                raise FileNotFoundError(
+                    f"expected the package to hold {inside}, found none: install it again"
+                )
+            Path(copies, name).write_bytes(content)
+        yield Path(copies)
 
 
 def writable(path: str | os.PathLike[str]) -> Path:

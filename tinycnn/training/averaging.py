@@ -90,7 +90,7 @@ class WeightAverage(Callback):
 
     def set_state(self, state: dict[str, Any]) -> None:
         """See `Callback.set_state`."""
-        self.updates = state["updates"]
+        self.updates = checks.whole("updates", state["updates"], 0)
         for i, average in enumerate(self.averages):
-            checks.shape(f"average_{i}", state[f"average_{i}"].shape, average.shape)
+            checks.shape(f"average_{i}", np.shape(state[f"average_{i}"]), average.shape)
             average[...] = state[f"average_{i}"]

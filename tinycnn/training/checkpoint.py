@@ -29,6 +29,7 @@ from tinycnn.optimizers import schedules
 from tinycnn.saving import conversion, npz
 from tinycnn.saving.model import Model, compiled
 from tinycnn.saving.snapshot import check
+from tinycnn.support import checks
 from tinycnn.support.notices import notice
 from tinycnn.training.callbacks import Callback
 from tinycnn.training.history import History
@@ -60,6 +61,14 @@ class Position:
     sums: dict[str, float] = field(default_factory=dict)
     samples: int = 0
     ended: bool = False
+
+    def check(self) -> None:
+        """Raise ValueError when a value is not of its type, as in a file that was changed."""
+        for name in ("first_epoch", "batches", "samples"):
+            checks.whole(name, getattr(self, name), 0)
+        for name, value in self.sums.items():
+            _figure(name, value)
+        checks.flag("ended", self.ended)
 
 
 class NoCheckpoint:
@@ -139,12 +148,15 @@ class Checkpoint:
         _compare(f"{self.folder}", run["settings"], self.settings)
         described = [one for one, _ in run["callbacks"]]
         _compare(f"{self.folder}: callbacks", described, _described(callbacks))
-        conversion.load(model, snapshot)
+        _restore_callbacks(f"{self.folder}", callbacks, [state for _, state in run["callbacks"]], arrays)
+        try:
+            conversion.load(model, snapshot)
+        except ValueError as error:
+            raise ValueError(
+                f"{self.folder}: expected a checkpoint of this model, received: {error}"
+            ) from error
         optimizer, _ = compiled(model)
         optimizer.learning_rate = schedules.get("learning_rate", rate)
-        for callback, (_, state) in zip(callbacks, run["callbacks"], strict=True):
-            if state:
-                callback.set_state(_unpacked(state, arrays))
         model.history = History()
         model.history.epoch, model.history.history = run["history"]["epoch"], run["history"]["history"]
         position = Position(**run["position"])
@@ -177,18 +189,49 @@ class Checkpoint:
 def _check(snapshot: saving.Snapshot, extra: npz.Extra) -> None:
     """Raise an error when a file is not a checkpoint."""
     run, arrays = extra
-    Position(**run["position"])
+    Position(**run["position"]).check()
     for name in ("settings", "position", "history", "callbacks"):
         if name not in run:
             raise ValueError(f"expected {name} in a checkpoint, received none")
     if not {"epoch", "history"} <= set(run["history"]):
         raise ValueError(f"expected a history in a checkpoint, received {run['history']!r}")
+    for epoch in run["history"]["epoch"]:
+        checks.whole("epoch", epoch, 0)
+    for name, column in run["history"]["history"].items():
+        if len(column) != len(run["history"]["epoch"]):
+            raise ValueError(f"{name}: expected a value for each epoch, received {len(column)}")
+        for value in column:
+            _figure(name, value)
     if "learning_rate" not in run["settings"]["optimizer"]["config"]:
         raise ValueError("expected a learning_rate in a checkpoint, received none")
     for _, state in run["callbacks"]:
         _unpacked(state, arrays)
     if snapshot.training is None:
         raise ValueError("expected a compiled model, received one that is not")
+    for name in run["position"]["sums"]:
+        checks.choice("sums", name, ["loss", *snapshot.training["metrics"]])
+
+
+def _figure(name: str, value: Any) -> None:
+    """Raise ValueError unless a value is a float, as losses and metrics are; also NaN or infinite."""
+    if not isinstance(value, float):
+        raise ValueError(f"{name}: expected a float, received {value!r}")
+
+
+def _restore_callbacks(
+    what: str, callbacks: Sequence[Callback], states: list[Any], arrays: list[np.ndarray]
+) -> None:
+    """Restore the states of callbacks; raise ValueError for a state that is not theirs."""
+    for callback, state in zip(callbacks, states, strict=True):
+        if state:
+            try:
+                callback.set_state(_unpacked(state, arrays))
+            except Exception as error:
+                name = type(callback).__name__
+                received = f"{type(error).__name__}: {error}"
+                raise ValueError(
+                    f"{what}: expected a state of {name}, received one with {received}"
+                ) from error
 
 
 def run_settings(

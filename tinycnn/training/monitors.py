@@ -98,7 +98,11 @@ class Monitor(Callback):
 
     def set_state(self, state: dict[str, Any]) -> None:
         """See `Callback.set_state`."""
-        self.best, self.best_epoch, self.wait = state["best"], state["best_epoch"], state["wait"]
+        best, epoch = state["best"], state["best_epoch"]
+        if best is not None and not isinstance(best, float):  # it may be infinite
+            raise ValueError(f"best: expected a float or None, received {best!r}")
+        self.best, self.best_epoch = best, None if epoch is None else checks.whole("best_epoch", epoch, 0)
+        self.wait = checks.whole("wait", state["wait"], 0)
 
 
 class EarlyStopping(Monitor):
@@ -162,7 +166,10 @@ class EarlyStopping(Monitor):
         """See `Callback.set_state`."""
         super().set_state(state)
         count = sum(name.startswith("weight_") for name in state)
-        self._best_weights = [state[f"weight_{i}"] for i in range(count)]
+        weights = [state[f"weight_{i}"] for i in range(count)]
+        for i, (weight, own) in enumerate(zip(weights, self.model.get_weights(), strict=False)):
+            checks.shape(f"weight_{i}", np.shape(weight), own.shape)
+        self._best_weights = weights
 
 
 class ModelCheckpoint(Monitor):
@@ -301,4 +308,4 @@ class ReduceLROnPlateau(Monitor):
     def set_state(self, state: dict[str, Any]) -> None:
         """See `Callback.set_state`."""
         super().set_state(state)
-        self._cooling = state["cooling"]
+        self._cooling = checks.whole("cooling", state["cooling"], 0)

@@ -16,7 +16,8 @@ A kernel on all cores is a jitted function that calls `runtime.parallel.parallel
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -57,14 +58,34 @@ def sources_stamp() -> str:
     """Return a digest of all code that compiled kernels may contain, and of the vector width that is forced.
 
     That is every module of `tinycnn.kernels`, except the printing of tables. Comments, docstrings and line
-    numbers do not count: editing them compiles nothing.
+    numbers do not count: editing them compiles nothing. The modules may be in a zip, or compiled to bytecode
+    without their sources.
+
+    Raises
+    ------
+    RuntimeError
+        When the modules cannot be found: code from the cache could be another version's.
     """
     digest = hashlib.sha256(os.environ.get("TINYCNN_VECTOR_BYTES", "").encode())
-    for path in sorted(KERNELS.rglob("*.py")):
-        if path.name != "explanation.py":
-            module = compile(path.read_bytes(), path.name, "exec", optimize=2)  # without docstrings
-            digest.update(code_as_text(module).encode())
+    modules = dict(_modules([str(KERNELS)], "tinycnn.kernels."))
+    if "tinycnn.kernels.adam" not in modules:
+        raise RuntimeError("the modules of tinycnn.kernels cannot be found")
+    for name in sorted(modules):
+        if name != "tinycnn.kernels.explanation":
+            source, loader = modules[name].get_source(name), modules[name]
+            # without docstrings
+            code = loader.get_code(name) if source is None else compile(source, name, "exec", optimize=2)
+            digest.update(code_as_text(code).encode())
     return digest.hexdigest()
+
+
+def _modules(path: Iterable[str], prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield the names and loaders of all modules in folders, and in the packages in them."""
+    for info in pkgutil.iter_modules(path, prefix):
+        spec = info.module_finder.find_spec(info.name)  # type: ignore[call-arg]  # path entry finders need no path
+        if spec is not None:
+            yield info.name, spec.loader
+            yield from _modules(spec.submodule_search_locations or [], f"{info.name}.")
 
 
 def code_as_text(code: CodeType) -> str:

@@ -8,9 +8,9 @@ HDF5's own library, in C, is made for files that can be trusted. A damaged one m
 neither an exception nor a signal handler gets in, or crashes it. Here all sizes and addresses are compared
 with the file, and the number of steps is limited. What cannot be read is refused with a ValueError.
 
-The format is that of the HDF5 File Format Specification, version 3. The reader knows the form that h5py writes
-by default and those of `libver="v108"` to "latest", without virtual arrays, shared messages and extensible
-arrays.
+The format is that of the HDF5 File Format Specification, version 3. The reader knows the form that h5py
+writes by default and those of `libver="v108"` to "latest", without virtual arrays, shared messages and
+extensible arrays.
 """
 
 from __future__ import annotations
