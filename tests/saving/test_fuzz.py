@@ -20,7 +20,7 @@ def _nothing_compiled(monkeypatch):
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @pytest.mark.parametrize("name", FORMATS)
 def test_damaged_files_are_loaded_or_refused(tmp_path, name):
-    """200 inputs of each format; docs/runs has what 100,000 came to."""
+    """200 inputs of each format; docs/runs has the logs of longer runs."""
     inputs, log = FORMATS[name](tmp_path), fuzz.new_log(name)
     fuzz.count_inputs(inputs, tmp_path / f"input{inputs.suffix}", log, 200)
     assert log["failures"] == []

@@ -61,7 +61,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def package_folder(folder: Path, names: Iterable[str]) -> Iterator[Path]:
-    """Yield a folder of the package. If the package is in a zip, yield a temporary one with copies of `names`.
+    """Yield a folder of the package; if it is in a zip, yield a temporary folder with copies of `names`.
 
     Raises
     ------
@@ -79,9 +79,7 @@ def package_folder(folder: Path, names: Iterable[str]) -> Iterator[Path]:
             except OSError:
                 content = None
             if content is None:
-                raise FileNotFoundError(
-                    f"expected the package to hold {inside}, found none: install it again"
-                )
+                raise FileNotFoundError(f"the package lacks {inside}: install it again")
             Path(copies, name).write_bytes(content)
         yield Path(copies)
 
