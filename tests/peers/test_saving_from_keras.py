@@ -1,5 +1,9 @@
 """Files that Keras 3 and Keras 2 (tf-keras) write, read by tinycnn."""
 
+import subprocess
+import sys
+import warnings
+
 import numpy as np
 import pytest
 
@@ -114,6 +118,60 @@ def test_trains_on_after_legacy_optimizers(tf_keras, name, arguments, tmp_path):
     ours = load_model(tmp_path / "x.h5")
     assert ours.optimizer.iterations == 4
     assert_trains_on(ours, theirs)
+
+
+# tf-keras with TensorFlow 1's behaviour has the optimizers of Keras 2.2, which need a process of their own.
+KERAS_2_2 = """
+import sys, numpy as np, tensorflow as tf
+tf.compat.v1.disable_v2_behavior()
+import tf_keras
+from tf_keras.src.optimizers import optimizer_v1
+folder, name, arguments = sys.argv[1], sys.argv[2], eval(sys.argv[3])
+layers = tf_keras.layers
+model = tf_keras.Sequential([
+    layers.Conv2D(3, (4, 3), activation="tanh", input_shape=(11, 9, 2)),
+    layers.BatchNormalization(),
+    layers.Flatten(),
+    layers.Dense(5, activation="softmax"),
+])
+model.layers[1].trainable = False
+model.compile(getattr(optimizer_v1, name)(**arguments), "sparse_categorical_crossentropy", ["acc"])
+with np.load(folder + "/data.npz") as data:
+    batches = list(zip(data["x"], data["y"]))
+for x, y in batches[:4]:
+    model.train_on_batch(x, y)
+model.save(folder + "/x.h5")
+for x, y in batches[4:]:
+    model.train_on_batch(x, y)
+np.save(folder + "/weights.npy", np.concatenate([array.ravel() for array in model.get_weights()]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "steps"),
+    [
+        ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True}, 4),
+        ("RMSprop", {"lr": 0.005, "rho": 0.8}, None),
+        ("Adadelta", {"lr": 1.0}, None),
+        ("Adam", {"lr": 0.01}, 4),
+        ("Adam", {"lr": 0.01, "amsgrad": True}, 4),
+    ],
+)
+@pytest.mark.usefixtures("tf_keras")
+def test_trains_on_after_the_optimizers_of_keras_2_2(name, arguments, steps, tmp_path):
+    """The rate is `lr`, and the moments have no names; RMSprop and Adadelta do not count their steps."""
+    data = batches(7)
+    np.savez(tmp_path / "data.npz", x=[x for x, _ in data], y=[y for _, y in data])
+    command = [sys.executable, "-c", KERAS_2_2, str(tmp_path), name, repr(arguments)]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    with warnings.catch_warnings():
+        if steps is None:
+            warnings.filterwarnings("ignore", "the optimizer's count of steps is not in the file")
+        ours = load_model(tmp_path / "x.h5")
+    assert ours.optimizer.learning_rate == float(np.float32(arguments["lr"]))
+    assert ours.optimizer.iterations == (steps or 0)
+    train(ours, data[4:])
+    assert_close(flat(ours.get_weights()), np.load(tmp_path / "weights.npy"))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tinycnn.saving import conversion, keras_config, keras_training
 
 pytestmark = pytest.mark.smoke
 
+TOP_K = "top_k_categorical_accuracy"
 POLICY = {
     "module": "keras",
     "class_name": "DTypePolicy",
@@ -35,6 +36,11 @@ def keras_model(*layers, shape=SHAPE, **config):
 
 def to_layers(*layers, **options):
     return keras_config.to_model(keras_model(*layers, **options))["layers"]
+
+
+def variance_scaling(scale, mode, distribution):
+    config = {"scale": scale, "mode": mode, "distribution": distribution, "seed": None}
+    return {"class_name": "VarianceScaling", "config": config}
 
 
 def via_json(value):
@@ -123,15 +129,35 @@ def test_layers_of_keras_3(kind, keras, expected):
     [
         ({"class_name": "HeNormal", "config": {"seed": None}}, {"kernel_initializer": "he_normal"}),
         ("glorot_normal", {"kernel_initializer": "glorot_normal"}),
-        ({"class_name": "Orthogonal", "config": {}}, {}),
-        ({"class_name": ["HeNormal"]}, {}),
+        ("one", {"kernel_initializer": "ones"}),
+        (variance_scaling(1.0, "fan_avg", "uniform"), {"kernel_initializer": "glorot_uniform"}),
+        (variance_scaling(1.0, "fan_avg", "truncated_normal"), {"kernel_initializer": "glorot_normal"}),
+        (variance_scaling(2.0, "fan_in", "uniform"), {"kernel_initializer": "he_uniform"}),
+        (variance_scaling(2.0, "fan_in", "normal"), {"kernel_initializer": "he_normal"}),
         (None, {}),
     ],
 )
 def test_initializers(keras, expected):
-    """One that tinycnn has not does not matter, since the weights are in the file."""
+    """By name, as objects, and by the settings that Keras 2 wrote for them."""
     (layer,) = to_layers(("Dense", {"units": 4, "kernel_initializer": keras}), shape=[None, 5])
     assert layer["config"] == {"name": "dense", "units": 4, **expected}
+
+
+@pytest.mark.parametrize(
+    "keras",
+    [
+        {"class_name": "Orthogonal", "config": {}},
+        {"class_name": ["HeNormal"]},
+        "lecun_uniform",
+        variance_scaling(1.0, "fan_in", "uniform"),
+        variance_scaling([1.0], ["fan_avg"], None),
+    ],
+)
+def test_initializers_that_tinycnn_has_not(keras):
+    """They do not matter to a model that is read, since the weights are in the file. A warning names them."""
+    with pytest.warns(UserWarning, match="leaves out layer 'dense': kernel_initializer .*"):
+        (layer,) = to_layers(("Dense", {"units": 4, "kernel_initializer": keras}), shape=[None, 5])
+    assert layer["config"] == {"name": "dense", "units": 4}
 
 
 @pytest.mark.parametrize(
@@ -141,6 +167,12 @@ def test_initializers(keras, expected):
         ([("Sequential", {"layers": []})], "layer 'sequential': expected one of .* received 'Sequential'"),
         ([("Custom>Conv2D", {"filters": 5})], "expected one of"),
         ([("Conv2D", {"data_format": "channels_first"})], "data_format: expected 'channels_last', received"),
+        ([("Convolution2D", {"dim_ordering": "th"})], "data_format: expected 'channels_last', received 'cha"),
+        ([("MaxPooling2D", {"dim_ordering": "th"})], "layer 'maxpooling2d': data_format: expected"),
+        ([("Conv2D", {"nb_filter": 3, "filters": 4})], "expected one filters, received 3 and 4"),
+        ([("BatchNormalization", {"mode": 2})], "mode: expected 0, received 2"),
+        ([("Dense", {"units": 3, "dtype": "int8_from_float32"})], "dtype: expected one of .*'int8_from"),
+        ([("Dense", {"units": 3, "lora_rank": 4})], "lora_rank: expected None, received 4"),
         ([("Conv2D", {"groups": 2})], "layer 'conv2d': groups: expected 1, received 2"),
         ([("Conv2D", {"activation": "gelu"})], "layer 'conv2d': activation: .*received 'gelu'"),
         ([("Dense", {"activation": {"class_name": "function", "config": "f"}})], "activation: expected one"),
@@ -161,6 +193,122 @@ def test_what_tinycnn_has_not_is_refused(layers, message):
     """With the layer's name, what was expected and what is there."""
     with pytest.raises(ValueError, match=message):
         to_layers(*layers)
+
+
+def test_layers_of_keras_1():
+    """By the names of today."""
+    first = {"nb_filter": 5, "nb_row": 3, "nb_col": 2, "border_mode": "same", "subsample": [1, 2]}
+    first |= {"init": "he_normal", "bias": False, "dim_ordering": "tf", "activation": "relu"}
+    first |= {"W_regularizer": None, "b_regularizer": None, "W_constraint": None, "b_constraint": None}
+    layers = [
+        ("Convolution2D", {**first, "batch_input_shape": SHAPE, "input_dtype": "float64"}),
+        (
+            "AtrousConvolution2D",
+            {"nb_filter": 4, "nb_row": 2, "nb_col": 2, "atrous_rate": [2, 1], "bias": True},
+        ),
+        ("ZeroPadding2D", {"padding": [1, 2], "dim_ordering": "tf"}),
+        ("Convolution2D", {"nb_filter": 3, "nb_row": 1, "nb_col": 2, "border_mode": "valid"}),
+        (
+            "BatchNormalization",
+            {"mode": 0, "axis": -1, "epsilon": 1e-3, "momentum": 0.9, "beta_init": "zero"},
+        ),
+        ("MaxPooling2D", {"pool_size": [2, 2], "border_mode": "valid", "strides": None}),
+        ("Dropout", {"p": 0.25}),
+        ("Flatten", {}),
+        ("Dense", {"output_dim": 6, "init": "zero", "activation": "softmax", "input_dim": None}),
+    ]
+    entries = [{"class_name": kind, "config": {"name": str(i), **c}} for i, (kind, c) in enumerate(layers)]
+    config = keras_config.to_model({"class_name": "Sequential", "config": entries})
+    assert (config["input_shape"], config["dtype"]) == ([12, 11, 2], "float64")
+    received = [{"kind": x["class_name"], **x["config"]} for x in config["layers"]]
+    conv, atrous, padded, norm, pool, dropout, _, dense = received
+    settings = {"strides": [1, 2], "kernel_initializer": "he_normal", "use_bias": False}
+    assert conv == {
+        "kind": "Conv2D",
+        "name": "0",
+        "filters": 5,
+        "kernel_size": [3, 2],
+        "padding": "same",
+        "activation": "relu",
+        **settings,
+    }
+    assert (atrous["kind"], atrous["dilation_rate"], atrous["use_bias"]) == ("Conv2D", [2, 1], True)
+    assert (padded["padding"], padded["kernel_size"]) == ([1, 2], [1, 2])
+    assert norm == {"kind": "BatchNormalization", "name": "4", "momentum": 0.9, "epsilon": 1e-3}
+    assert (pool["pool_size"], pool["padding"]) == ([2, 2], "valid")
+    assert (dropout["rate"], dense["units"], dense["kernel_initializer"]) == (0.25, 6, "zeros")
+
+
+@pytest.mark.parametrize("kind", ["BatchNormalizationV1", "BatchNormalizationV2"])
+def test_names_that_tensorflow_had(kind):
+    """For the same layer."""
+    assert to_layers((kind, {"axis": [3]}))[0]["class_name"] == "BatchNormalization"
+
+
+@pytest.mark.parametrize(
+    "padding", [[1, 2, 3, 4], {"top_pad": 1, "bottom_pad": 2, "left_pad": 3, "right_pad": 4}]
+)
+def test_padding_of_keras_1(padding):
+    """Side by side."""
+    (layer,) = to_layers(("ZeroPadding2D", {"padding": padding}), ("Conv2D", {"filters": 5}))
+    assert layer["config"]["padding"] == [[1, 2], [3, 4]]
+
+
+def nested(config):
+    return {"class_name": "Sequential", "config": config}
+
+
+DENSE = {"class_name": "Dense", "config": {"name": "d", "units": 3, "batch_input_shape": [None, 5]}}
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([nested([DENSE]), DENSE], "layer 1: expected one of .* received 'Sequential'"),
+        ([DENSE, nested([DENSE])], "layer 2: expected one of .* received 'Sequential'"),
+        ([nested({"name": "inner", "layers": [DENSE]})], "layer 'inner': expected one of .*'Sequential'"),
+        ([{"class_name": "Merge", "config": {"layers": []}}], "layer 1: expected one of .* received 'Merge'"),
+        ([{"class_name": "TimeDistributed", "config": {"name": "t", "layer": DENSE}}], "'TimeDistributed'"),
+        (
+            [{"class_name": "Dense", "config": None}],
+            "layer 1: expected a dictionary of arguments, received No",
+        ),
+        ([{"class_name": "Dense", "config": [3]}], r"expected a dictionary of arguments, received \[3\]"),
+        ([{"class_name": "Dense"}], "layer 1: expected a dictionary of arguments"),
+        ([{"config": {"name": "d"}}], "layer 'd': expected an entry with a class_name"),
+        ([{"class_name": ["Dense"], "config": {}}], "expected an entry with a class_name"),
+        (["Dense"], "layer 1: expected an entry with a class_name, received 'Dense'"),
+        ([DENSE, None], "layer 2: expected an entry with a class_name, received None"),
+        ({}, "model: expected a list of layers"),
+        (None, "model: expected a list of layers"),
+        ([], "input shape: expected fixed sizes"),
+    ],
+)
+def test_entries_that_are_no_layers(entries, message):
+    """Whatever stands where a layer is expected, it is refused by its name or its place."""
+    with pytest.raises(ValueError, match=message):
+        keras_config.to_model({"class_name": "Sequential", "config": entries})
+
+
+def test_an_input_layer_in_the_middle():
+    """It would begin another model."""
+    with pytest.raises(
+        ValueError, match="layer 'inputlayer': expected an InputLayer as the first entry only"
+    ):
+        to_layers(("Flatten", {}), ("InputLayer", {"batch_shape": SHAPE}))
+
+
+def test_a_model_that_is_frozen_as_a_whole():
+    """Keras 3 writes this for the model too."""
+    model_config = keras_model(("Flatten", {}), ("Dense", {"units": 3, "trainable": True}), trainable=False)
+    assert [x["trainable"] for x in keras_config.to_model(model_config)["layers"]] == [False, False]
+
+
+def test_arguments_that_are_unknown():
+    """Off they may be anything. On, a warning has the name and the value; it cannot be known what they do."""
+    assert to_layers(("Flatten", {"new": None, "newer": False, "list": []}))
+    with pytest.warns(UserWarning, match="leaves out layer 'flatten': new 0.5; model: wider True"):
+        to_layers(("Flatten", {"new": 0.5}), wider=True)
 
 
 @pytest.mark.parametrize("axis", [-1, [-1], 3, [3]])
@@ -209,24 +357,47 @@ def test_shapes_that_are_not_fixed(shape):
     [
         ("float32", "float32"),
         ("float64", "float64"),
-        ("mixed_float16", "float32"),
         (POLICY, "float32"),
         ({**POLICY, "config": {"name": "float64"}}, "float64"),
-        ({**POLICY, "config": {"name": "mixed_bfloat16"}}, "float32"),
+        ("_infer", "float32"),
         (None, "float32"),
     ],
 )
 def test_dtypes_and_policies(dtype, expected):
-    """16 bits are computed in 32."""
+    """By name, and as Keras 3 writes them."""
     model_config = keras_model(("Flatten", {"dtype": dtype}))
     assert keras_config.to_model(model_config)["dtype"] == expected
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", {**POLICY, "config": {"name": "bfloat16"}}, "float64"])
+def test_dtypes_that_not_all_layers_have(dtype):
+    """16 bits, and a part in float64, are computed in 32 bits. A warning says so."""
+    name = dtype if isinstance(dtype, str) else "bfloat16"
+    model_config = keras_model(("Flatten", {"dtype": dtype}), ("Dense", {"units": 3, "dtype": "float32"}))
+    with pytest.warns(UserWarning, match=f"leaves out dtype {name}, computed in float32"):
+        assert keras_config.to_model(model_config)["dtype"] == "float32"
+
+
+def test_a_dtype_that_only_the_first_layer_has():
+    """As in Keras up to 2.2; the others have the same."""
+    model_config = keras_model(("Flatten", {"dtype": "float64"}), ("Dense", {"units": 3}))
+    assert keras_config.to_model(model_config)["dtype"] == "float64"
+
+
+def test_a_dtype_of_the_input():
+    """Keras converts integers; tinycnn expects floats."""
+    model_config = keras_model(("Flatten", {}))
+    model_config["config"]["layers"][0]["config"]["dtype"] = "uint8"
+    with pytest.warns(UserWarning, match="dtype uint8, computed in float32"):
+        keras_config.to_model(model_config)
 
 
 def test_regularizers_and_constraints_warn_once():
     """However many layers have them."""
     heavy = {"units": 4, "kernel_regularizer": {"class_name": "L2"}, "bias_regularizer": None}
     model_config = keras_model(("Dense", heavy), ("Dense", heavy), shape=[None, 5])
-    with pytest.warns(UserWarning, match="tinycnn has no kernel_regularizer: further training") as caught:
+    message = "tinycnn has no kernel_regularizer: further training .*layer 'dense': .*'class_name': 'L2'"
+    with pytest.warns(UserWarning, match=message) as caught:
         keras_config.to_model(model_config)
     assert len(caught) == 1
 
@@ -307,6 +478,10 @@ def test_what_keras_has_no_schedule_for():
     assert keras_training.to_training(keras, training)["optimizer"] == training["optimizer"]
 
 
+def metric(class_name, **config):
+    return {"class_name": class_name, "config": {"dtype": "float32", **config}}
+
+
 def keras_training_config(optimizer=None, loss="mse", **more):
     """A training_config of Keras 2, with some of it changed."""
     config = {"learning_rate": 0.002, "beta_1": 0.8, "clipnorm": None, "weight_decay": None, "use_ema": False}
@@ -316,6 +491,65 @@ def keras_training_config(optimizer=None, loss="mse", **more):
         "optimizer_config": {"class_name": "Custom>Adam", "config": {**config, **(optimizer or {})}},
         **more,
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "keras", "expected"),
+    [
+        ("SGD", {"momentum": 0.0, "nesterov": False}, {"momentum": 0.0, "nesterov": False}),
+        ("RMSprop", {"rho": 0.8, "epsilon": 1e-8}, {"rho": 0.8, "epsilon": 1e-8}),
+        ("Adadelta", {"rho": 0.9, "epsilon": None}, {"rho": 0.9}),
+        ("Adam", {"beta_2": 0.99, "epsilon": None, "amsgrad": False}, {"beta_2": 0.99, "amsgrad": False}),
+    ],
+)
+def test_optimizers_of_keras_before_2_3(name, keras, expected):
+    """The rate is `lr`; no decay; None for Keras' own epsilon."""
+    config = {"class_name": name, "config": {"lr": 0.5, "decay": 0.0, **keras}}
+    training = keras_training.to_training(keras_training_config(optimizer_config=config))
+    assert training["optimizer"] == {"name": name.lower(), "config": {"learning_rate": 0.5, **expected}}
+
+
+@pytest.mark.parametrize("optimizer", ["adadelta", {"class_name": "Adadelta", "config": {"rho": 0.9}}])
+def test_an_optimizer_without_a_rate(optimizer):
+    """Defaults have changed: Adadelta's was 1 in Keras 2."""
+    with pytest.warns(UserWarning, match="no learning rate, so the default of [aA]dadelta is used"):
+        training = keras_training.to_training(keras_training_config(optimizer_config=optimizer))
+    assert "learning_rate" not in training["optimizer"]["config"]
+
+
+def test_no_decay_of_adamw():
+    """None is not the default, which decays."""
+    config = {"class_name": "AdamW", "config": {"learning_rate": 0.5, "weight_decay": None}}
+    training = keras_training.to_training(keras_training_config(optimizer_config=config))
+    assert optimizers.get("adamw", **training["optimizer"]["config"]).weight_decay is None
+
+
+def test_counts_of_steps_that_are_floats():
+    """Keras takes them."""
+    rate = {"class_name": "ExponentialDecay", "config": {"initial_learning_rate": 0.5, "decay_rate": 0.5}}
+    rate["config"] |= {"decay_steps": 1e4, "name": None}
+    training = keras_training.to_training(keras_training_config({"learning_rate": rate}))
+    assert optimizers.get("adam", **training["optimizer"]["config"]).learning_rate(20_000) == 0.125
+    steps = {"class_name": "PiecewiseConstantDecay", "config": {"boundaries": [3.0], "values": [0.5, 0.25]}}
+    training = keras_training.to_training(keras_training_config({"learning_rate": steps}))
+    assert optimizers.get("adam", **training["optimizer"]["config"]).learning_rate(4) == 0.25
+
+
+def test_own_settings_count_until_the_training_is_changed():
+    """Another library may have written other settings beside them."""
+    rate = schedules.to_config(OneCycle(0.3, 12))
+    loss = {
+        "name": "sparse_categorical_crossentropy",
+        "config": {"from_logits": True, "label_smoothing": 0.1},
+    }
+    own = {"optimizer": {"name": "sgd", "config": {"learning_rate": rate}}, "loss": loss, "iterations": 5}
+    keras = via_json(keras_training.from_training({**own, "metrics": []}))
+    assert keras_training.to_training(keras, own)["optimizer"] == own["optimizer"]
+    keras["optimizer_config"] = {"class_name": "SGD", "config": {"lr": 0.5}}
+    assert keras_training.to_training(keras, own)["optimizer"]["config"] == {"learning_rate": 0.5}
+    assert keras_training.to_training(keras, own)["loss"] == loss
+    keras["loss"]["config"]["from_logits"] = False
+    assert keras_training.to_training(keras, own)["loss"]["config"] == {"from_logits": False}
 
 
 def test_an_optimizer_of_keras_2():
@@ -358,16 +592,65 @@ def test_losses_of_keras(keras, name, config):
         (None, []),
         (["accuracy"], ["accuracy"]),
         (["acc"], ["acc"]),
-        ([["sparse_categorical_accuracy"], "auc"], ["accuracy"]),
+        ([["sparse_categorical_accuracy"]], ["accuracy"]),
         ([[{"class_name": "MeanMetricWrapper", "config": {"name": "accuracy"}}]], ["accuracy"]),
         (["sparse_top_k_categorical_accuracy", "acc"], ["top_k_categorical_accuracy", "acc"]),
-        ([None, {"class_name": "X"}, {"config": 5}, 7], []),
-        ({"output": ["accuracy"]}, []),
+        ({"output": ["accuracy"]}, ["accuracy"]),
+        ({"output": "acc"}, ["acc"]),
+        ([metric("SparseCategoricalAccuracy", name="acc"), None], ["acc"]),
+        ([metric("TopKCategoricalAccuracy", name="top_k_categorical_accuracy", k=5)], [TOP_K]),
+        ([metric("MeanMetricWrapper", name="acc", fn="sparse_categorical_accuracy")], ["acc"]),
     ],
 )
 def test_metrics_of_keras(keras, expected):
-    """In all the shapes that Keras has given the list; what is unknown only reported."""
+    """In all the shapes that Keras has given the list."""
     assert keras_training.to_training(keras_training_config(metrics=keras))["metrics"] == expected
+
+
+@pytest.mark.parametrize(
+    ("keras", "expected", "message"),
+    [
+        ([["accuracy"], "auc"], ["accuracy"], "the metric 'auc' is left out"),
+        ([metric("AUC", name="accuracy")], [], "the metric .*'AUC'.* is left out"),
+        ([metric("evil>SparseCategoricalAccuracy", name="acc")], [], "evil.* is left out"),
+        (
+            [metric("TopKCategoricalAccuracy", name="top_k_categorical_accuracy", k=3)],
+            [],
+            "'k': 3.* left out",
+        ),
+        ([metric("MeanMetricWrapper", name="acc", fn="mean_absolute_error")], [], "absolute.* is left out"),
+        ([metric("CategoricalAccuracy", name="share")], ["accuracy"], "'share' is named 'accuracy'"),
+        ([{"class_name": "X"}, {"class_name": "Y", "config": 5}, 7], [], "'X'.*'Y'.*metric 7 is left out"),
+    ],
+)
+def test_metrics_that_tinycnn_has_not(keras, expected, message):
+    """They only report, so the rest of the training is read."""
+    with pytest.warns(UserWarning, match=message):
+        training = keras_training.to_training(keras_training_config(metrics=keras))
+    assert training["metrics"] == expected
+
+
+@pytest.mark.parametrize(
+    "loss", [["mse"], {"dense": "mse"}, "MSE", [{"class_name": "MeanSquaredError", "config": {}}]]
+)
+def test_the_loss_of_the_only_output(loss):
+    """In a list or under a name."""
+    assert (
+        keras_training.to_training(keras_training_config(loss=loss))["loss"]["name"] == "mean_squared_error"
+    )
+
+
+@pytest.mark.parametrize("weights", [None, [], {}, [1.0], {"dense": 1}])
+def test_weights_of_losses_that_are_off(weights):
+    """There is only one loss."""
+    more = {"loss_weights": weights, "sample_weight_mode": None, "jit_compile": True, "run_eagerly": True}
+    assert keras_training.to_training(keras_training_config(**more))
+
+
+def test_weighted_metrics():
+    """They only report as well."""
+    with pytest.warns(UserWarning, match="the weighted metric 'acc' is left out"):
+        assert keras_training.to_training(keras_training_config(weighted_metrics=["acc"]))["metrics"] == []
 
 
 @pytest.mark.parametrize(
@@ -398,6 +681,21 @@ def test_metrics_of_keras(keras, expected):
             keras_training_config(loss={"class_name": "MeanSquaredError", "config": {"reduction": "sum"}}),
             "reduction 'sum'",
         ),
+        (
+            keras_training_config(loss={"class_name": "MeanSquaredError", "config": {"reduction": None}}),
+            "reduction None",
+        ),
+        (keras_training_config(loss={"class_name": "MeanSquaredError", "config": {"fn": "f"}}), "fn 'f'"),
+        (keras_training_config(loss_weights=[0.5]), "loss_weights 0.5"),
+        (keras_training_config(loss_weights={"dense": 2.0}), "loss_weights 2.0"),
+        (keras_training_config(sample_weight_mode="temporal"), "sample_weight_mode 'temporal'"),
+        (keras_training_config(loss={"a": "mse", "b": "mse"}), "loss {'a'"),
+        (keras_training_config(brand_new=7), "brand_new 7"),
+        (keras_training_config({"schedule_decay": 0.004}), "schedule_decay 0.004"),
+        (keras_training_config({"lr": 0.5}), "expected one learning_rate, received 0.002 and 0.5"),
+        (keras_training_config({"learning_rate": "0.5"}), "learning_rate: expected a number"),
+        (keras_training_config({"beta_1": 1.0}), "beta_1: expected a number"),
+        (keras_training_config(optimizer_config={"class_name": "Mine>Adam", "config": {}}), "Mine>Adam"),
         ({}, "optimizer None"),
     ],
 )

@@ -7,9 +7,9 @@
     /optimizer_weights   attribute weight_names;  iteration, learning_rate, then the moments
 
 The format is that of keras/src/legacy/saving/legacy_h5_format.py. `tinycnn.saving.keras_config`,
-`keras_training` and `keras_optimizer` translate the JSON and the order of the moments. Weights are found by
-order, not by name. The attribute `tinycnn`, which Keras ignores, holds what Keras has no word for: the seed,
-the algorithms, the epochs and steps trained.
+`keras_training` and `keras_optimizer` translate the JSON and the order of the moments, `keras_weights` the
+names of weights, which are found by order, and the kernels of Theano. The attribute `tinycnn`, which Keras
+ignores, holds what Keras has no word for: the seed, the algorithms, the epochs and steps trained.
 
 A file may be hostile. It is read by `tinycnn.saving.h5`, not by HDF5's library in C, which hangs or crashes
 on some damaged files. Links, external and virtual data are refused. Declared sizes are first compared with
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.saving import h5, keras_config, keras_optimizer, keras_training
+from tinycnn.saving import h5, keras_config, keras_optimizer, keras_training, keras_weights
 from tinycnn.saving.h5 import Array, Group
 from tinycnn.saving.keras_optimizer import Arrays
 from tinycnn.saving.snapshot import Snapshot
@@ -125,20 +125,20 @@ def _read(root: Group, size: int) -> Snapshot:
     if "training_config" in root.attributes:
         training = keras_training.to_training(_json(root, "training_config"), own)
     group = _group(root, "model_weights")
-    weights: list[tuple[str, Array]] = []
-    for layer in _names(group, "layer_names"):
-        arrays = _arrays(_group(group, layer))
-        weights += [(f"{layer}/{name.rsplit('/', 1)[-1].removesuffix(':0')}", data) for name, data in arrays]
-        if len(weights) > MOST_ARRAYS:
-            raise ValueError(f"expected at most {MOST_ARRAYS} weights, received more")
+    layers = [(layer, _arrays(_group(group, layer))) for layer in _names(group, "layer_names")]
     trained = training is not None and "optimizer_weights" in root
     moments = _arrays(_group(root, "optimizer_weights")) if trained else []
     dtype = np.dtype(config["dtype"])
-    _weigh([data for _, data in (*weights, *moments)], dtype, size)
+    everything = [data for _, arrays in (*layers, ("", moments)) for _, data in arrays]
+    if len(everything) > MOST_ARRAYS:
+        raise ValueError(f"expected at most {MOST_ARRAYS} weights, received more")
+    _weigh(everything, dtype, size)
+    weights = keras_weights.named(config, layers)
     values = [(name, data.read().astype(dtype, copy=False)) for name, data in weights]
     snapshot = Snapshot(config, values, training, {}, progress)
-    keras_optimizer.from_arrays([(name, data.read()) for name, data in moments], snapshot)
-    return snapshot
+    version, backend = (_optional_text((group, root), name) for name in ("keras_version", "backend"))
+    keras_optimizer.from_arrays([(name, data.read()) for name, data in moments], snapshot, version)
+    return keras_weights.orient(snapshot, backend)
 
 
 def _group(group: Group, path: str) -> Group:
@@ -173,6 +173,12 @@ def _json(root: Group, attribute: str) -> dict[str, Any]:
     if root.attributes[attribute].shape != ():
         raise ValueError(f"{attribute}: expected one text, received {len(texts)}")
     return from_json(attribute, texts[0])
+
+
+def _optional_text(holders: tuple[Group, ...], attribute: str) -> str | None:
+    """Return an attribute, one text, of the first of the holders that has it."""
+    found = [texts for group in holders if attribute in group.attributes for texts in _texts(group, attribute)]
+    return found[0] if found else None
 
 
 def _names(group: Group, attribute: str) -> list[str]:

@@ -11,13 +11,14 @@ Two kinds of models do not load in Keras. Keras 3 refuses a Conv2D with strides 
 Keras 2 refuses a model compiled with AdamW, unless it is opened with `load_model(..., compile=False)`.
 
 Reading looks classes up in the tables below by name alone. So a file cannot load anything else: no Lambda,
-and no registered class.
+and no registered class. Every argument in a file is used, refused, or left out with a warning.
 """
 
 import warnings
 from typing import Any
 
 from tinycnn.activations import ACTIVATIONS
+from tinycnn.saving import keras_names
 from tinycnn.saving.snapshot import Snapshot
 from tinycnn.support import checks
 
@@ -32,6 +33,7 @@ CAMEL = {
     "ones": "Ones",
 }
 SNAKE = {camel: snake for snake, camel in CAMEL.items()} | {name: name for name in CAMEL}
+SNAKE |= {"zero": "zeros", "one": "ones"}  # Keras 1
 
 # For each layer, the arguments with the same name and meaning in both libraries.
 SHARED = {
@@ -45,17 +47,41 @@ SHARED = {
     "GlobalAveragePooling2D": [],
     "MaxPooling2D": ["pool_size", "strides", "padding"],
 }
+# Entries without a layer of their own in tinycnn, and the arguments that are read of each entry besides.
+READ = SHARED | {"InputLayer": [], "ZeroPadding2D": ["padding"]}
+READ["BatchNormalization"] = [*SHARED["BatchNormalization"], "axis"]
 # Arguments of Keras' layers that tinycnn does not support, with the values that turn them off.
 UNSUPPORTED = {
     "data_format": ("channels_last", None),
     "groups": (1, None),
     "keepdims": (False, None),
+    "lora_rank": (None,),
+    "mode": (0, None),  # of a BatchNormalization in Keras 1
     "noise_shape": (None,),
+    "quantization_config": (None,),
+    "ragged": (False, None),
     "renorm": (False, None),
+    "sparse": (False, None),
     "virtual_batch_size": (None,),
 }
 # Endings of arguments that Keras' layers use in training only. They are left out, with a warning.
 TRAINING_ONLY = ("_regularizer", "_constraint")
+# Arguments that are read for the whole model, that matter together with unsupported ones only, or that change
+# how Keras computes and not what.
+COMMON = {"batch_input_shape", "batch_shape", "dtype", "name", "trainable", "build_input_shape", "layers"}
+COMMON |= {"autocast", "fused", "input_dim", "lora_alpha", "optional", "synchronized"}
+COMMON |= {"renorm_clipping", "renorm_momentum"}
+# Keras' dtypes and policies of layers; those of 16 bits are computed in float32.
+DTYPES = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+# Initializers by their settings (scale, mode, distribution), as Keras 2 writes them up to 2.2.
+VARIANCE_SCALING = [
+    ((1, "fan_avg", "uniform"), "glorot_uniform"),
+    ((1, "fan_avg", "normal"), "glorot_normal"),
+    ((2, "fan_in", "uniform"), "he_uniform"),
+    ((2, "fan_in", "normal"), "he_normal"),
+]
+# The initializers of a BatchNormalization, which tinycnn does not let a user choose.
+FIXED_INITIALIZERS = {"beta": "zeros", "gamma": "ones", "moving_mean": "zeros", "moving_variance": "ones"}
 INITIALIZED = {"Conv2D", "Dense"}
 FLAT = {"Flatten", "GlobalAveragePooling2D"}  # their output has one axis
 
@@ -104,8 +130,12 @@ def _free_name(name: str, taken: set[str]) -> str:
     return name
 
 
+# An entry of a file: its label in messages, its class, its arguments; all by the names of today.
+Entry = tuple[str, str, dict[str, Any]]
+
+
 def to_model(model_config: dict[str, Any]) -> dict[str, Any]:
-    """Return the `Snapshot.config` of Keras' model_config, written by Keras 2 or 3.
+    """Return the `Snapshot.config` of Keras' model_config, written by Keras 1, 2 or 3.
 
     Raises
     ------
@@ -115,48 +145,77 @@ def to_model(model_config: dict[str, Any]) -> dict[str, Any]:
     Warns
     -----
     UserWarning
-        For regularizers and constraints, which are ignored. They matter only if training continues.
+        For regularizers and constraints, which are ignored. They matter only if training continues. Also for
+        arguments that are unknown, initializers that tinycnn does not have, and dtypes of 16 bits.
     """
     if model_config.get("class_name") != "Sequential":
         raise ValueError(f"model: expected a Sequential, received {model_config.get('class_name')!r}")
-    config = model_config["config"]
+    config = model_config.get("config")
     if isinstance(config, list):
-        config = {"layers": config}  # Keras before 2.3 wrote only the list of layers
-    entries = config["layers"]
+        config = {"layers": config}  # Keras before 2.2.3 wrote only the list of layers
+    if not isinstance(config, dict) or not isinstance(config.get("layers"), list):
+        raise ValueError(f"model: expected a list of layers, received {config!r:.200}")
+    entries = [_entry(number, entry) for number, entry in enumerate(config["layers"], 1)]
     input_shape = _input_shape(entries, config)
-    ignored = sorted({key for entry in entries for key in _ignored(entry["config"])})
-    if ignored:
-        warnings.warn(f"tinycnn has no {', '.join(ignored)}: further training ignores it", stacklevel=2)
+    dtype, other_dtypes = _dtype(entries)
+    _warn_of_the_rest([*entries, ("model", "InputLayer", config)], dtype, other_dtypes)
+    layers = _to_layers(entries, len(input_shape))
+    for layer in layers if config.get("trainable") is False else []:
+        layer["trainable"] = False
     return {
         "name": config.get("name", "sequential"),
         "seed": None,
-        "dtype": _dtype(entries),
+        "dtype": dtype,
         "input_shape": input_shape,
-        "layers": _to_layers(entries, len(input_shape)),
+        "layers": layers,
     }
 
 
-def _ignored(keras: dict[str, Any]) -> list[str]:
-    return [key for key, value in keras.items() if key.endswith(TRAINING_ONLY) and value is not None]
+def _entry(number: int, entry: Any) -> Entry:
+    """Return a layer of a file; raise ValueError for a class or an argument that tinycnn does not have."""
+    config = entry.get("config") if isinstance(entry, dict) else None
+    name = config.get("name") if isinstance(config, dict) else None
+    label = f"layer {number if name is None else repr(name)}"
+    kind = checks.choice(label, keras_names.class_name(label, entry), READ)
+    if kind == "InputLayer" and number > 1:
+        raise ValueError(f"{label}: expected an InputLayer as the first entry only")
+    keras = keras_names.layer_arguments(label, config)
+    for key, harmless in UNSUPPORTED.items():
+        if key in keras and keras[key] not in harmless:
+            raise ValueError(f"{label}: {key}: expected {harmless[0]!r}, received {keras[key]!r:.200}")
+    return label, kind, keras
 
 
-def _to_layers(entries: list[dict[str, Any]], axes: int) -> list[dict[str, Any]]:
+def _warn_of_the_rest(entries: list[Entry], dtype: str, other_dtypes: list[str]) -> None:
+    """Warn of all that nothing else uses: once of what matters in training only, once of the rest."""
+    training, others = {}, [f"dtype {other}, computed in {dtype}" for other in other_dtypes]
+    for label, kind, keras in entries:
+        for key, value in keras.items():
+            if value in (None, False, [], {}) or key in COMMON or key in READ[kind] or key in UNSUPPORTED:
+                continue
+            text = f"{label}: {key} {value!r:.200}"
+            if key.endswith(TRAINING_ONLY):
+                training[text] = key
+            elif not _is_known_initializer(kind, key, value):
+                others.append(text)
+    if training:
+        names, details = ", ".join(sorted(set(training.values()))), "; ".join(training)
+        warnings.warn(f"tinycnn has no {names}: further training ignores it ({details})", stacklevel=3)
+    if others:
+        warnings.warn(f"tinycnn leaves out {'; '.join(others)}", stacklevel=3)
+
+
+def _to_layers(entries: list[Entry], axes: int) -> list[dict[str, Any]]:
     """Return tinycnn's entries for Keras'; `axes` is the number of axes of the input, without the batch."""
     layers: list[dict[str, Any]] = []
     pads = None
-    for entry in entries:
-        kind, keras = entry["class_name"], entry["config"]
-        label = f"layer {keras.get('name')!r}"
-        if pads is not None and not (kind == "Conv2D" and keras.get("padding") == "valid"):
+    for label, kind, keras in entries:
+        if pads is not None and not (kind == "Conv2D" and keras.get("padding", "valid") == "valid"):
             raise ValueError(f"{label}: expected a valid Conv2D after a ZeroPadding2D, received {kind!r}")
         if kind == "InputLayer":
             continue
-        checks.choice(label, kind, [*SHARED, "ZeroPadding2D"])
-        for key, harmless in UNSUPPORTED.items():
-            if keras.get(key) not in harmless:
-                raise ValueError(f"{label}: {key}: expected {harmless[0]!r}, received {keras[key]!r}")
         if kind == "ZeroPadding2D":
-            pads = keras["padding"]
+            pads = keras.get("padding", 1)
             continue
         layers.append(_to_layer(label, kind, keras, axes))
         if pads is not None:
@@ -170,38 +229,65 @@ def _to_layers(entries: list[dict[str, Any]], axes: int) -> list[dict[str, Any]]
 
 def _to_layer(label: str, kind: str, keras: dict[str, Any], axes: int) -> dict[str, Any]:
     if kind == "BatchNormalization" and keras.get("axis", -1) not in (-1, [-1], axes, [axes]):
-        raise ValueError(f"{label}: axis: expected the last, received {keras['axis']!r}")
-    config = {"name": keras["name"], **{key: keras[key] for key in SHARED[kind] if key in keras}}
+        raise ValueError(f"{label}: axis: expected the last, received {keras['axis']!r:.200}")
+    config: dict[str, Any] = {"name": checks.text(f"{label}: name", keras.get("name"))}
+    config |= {key: keras[key] for key in SHARED[kind] if key in keras}
     if config.get("activation") is not None:
         checks.choice(f"{label}: activation", config["activation"], ACTIVATIONS)
     if kind in INITIALIZED:
         if config.get("activation") == "linear":
             config["activation"] = None  # Keras writes "linear" for none
         for key in ("kernel_initializer", "bias_initializer"):
-            config |= _to_initializer(key, keras.get(key))
+            name = _initializer(keras.get(key))
+            config |= {} if name is None else {key: name}
     return {"class_name": kind, "config": config, "trainable": keras.get("trainable", True)}
 
 
-def _to_initializer(key: str, keras: Any) -> dict[str, str]:
-    """Return the initializer as an argument; nothing for an unknown one: the weights are in the file."""
-    name = keras.get("class_name") if isinstance(keras, dict) else keras
-    return {key: SNAKE[name]} if isinstance(name, str) and name in SNAKE else {}
+def _initializer(keras: Any) -> str | None:
+    """Return the name of an initializer; None for an unknown one: the weights are in the file."""
+    name, config = keras, None
+    if isinstance(keras, dict):
+        name, config = keras.get("class_name"), keras.get("config")
+    if name == "VarianceScaling" and isinstance(config, dict):
+        kind = str(config.get("distribution")).removeprefix("truncated_")
+        settings = (config.get("scale"), config.get("mode"), kind)
+        return next((name for known, name in VARIANCE_SCALING if known == settings), None)
+    return SNAKE.get(name) if isinstance(name, str) else None
 
 
-def _input_shape(entries: list[dict[str, Any]], config: dict[str, Any]) -> list[int]:
-    first = entries[0]["config"] if entries else {}
+def _is_known_initializer(kind: str, key: str, value: Any) -> bool:
+    """Return whether an argument is an initializer that the layer will have again."""
+    weight, found = key.removesuffix("_initializer"), _initializer(value)
+    if weight == key or found is None:
+        return False
+    return kind in INITIALIZED or FIXED_INITIALIZERS.get(weight) == found
+
+
+def _input_shape(entries: list[Entry], config: dict[str, Any]) -> list[int]:
+    first = entries[0][2] if entries else {}
     shape = first.get("batch_input_shape") or first.get("batch_shape") or config.get("build_input_shape")
     if not isinstance(shape, list) or len(shape) < 2 or None in shape[1:]:
-        raise ValueError(f"input shape: expected fixed sizes after the batch's, received {shape!r}")
+        raise ValueError(f"input shape: expected fixed sizes after the batch's, received {shape!r:.200}")
     return shape[1:]
 
 
-def _dtype(entries: list[dict[str, Any]]) -> str:
-    """Return "float64" for such a model, else "float32", also for 16-bit models."""
-    dtype = entries[-1]["config"].get("dtype")
-    if isinstance(dtype, dict):  # Keras 3: {"class_name": "DTypePolicy", "config": {"name": "float32"}}
-        dtype = dtype["config"]["name"]
-    return "float64" if dtype == "float64" else "float32"
+def _dtype(entries: list[Entry]) -> tuple[str, list[str]]:
+    """Return "float64" if all layers have it, else "float32"; and the dtypes that this does not honour."""
+    layers, inputs = set(), set()
+    for label, kind, keras in entries:
+        dtype = keras.get("dtype")
+        if isinstance(dtype, dict) and isinstance(dtype.get("config"), dict):
+            dtype = dtype["config"].get(
+                "name"
+            )  # {"class_name": "DTypePolicy", "config": {"name": "float32"}}
+        if dtype in (None, "infer", "_infer"):
+            continue
+        if kind == "InputLayer":
+            inputs.add(str(dtype))
+        else:
+            layers.add(checks.choice(f"{label}: dtype", dtype, DTYPES))
+    dtype = "float64" if (layers or inputs) == {"float64"} else "float32"
+    return dtype, sorted((layers - {dtype}) | (inputs - {"float32", "float64"}))
 
 
 def own_words(snapshot: Snapshot) -> dict[str, Any]:
@@ -211,7 +297,7 @@ def own_words(snapshot: Snapshot) -> dict[str, Any]:
         for layer in snapshot.config["layers"]
         if "algorithm" in layer["config"]
     }
-    training = {key: (snapshot.training or {}).get(key) for key in ("optimizer", "loss")}
+    training = {key: (snapshot.training or {}).get(key) for key in ("optimizer", "loss", "iterations")}
     return {"seed": snapshot.config["seed"], "algorithms": algorithms, **training, **snapshot.progress}
 
 

@@ -1,0 +1,81 @@
+"""Names that Keras has given to its classes and arguments, and the names of today.
+
+::
+
+    Keras 1   Convolution2D(nb_filter=32, nb_row=3, nb_col=2, border_mode="same", dim_ordering="tf", ...)
+    today     Conv2D(filters=32, kernel_size=[3, 2], padding="same", data_format="channels_last", ...)
+
+The old names of layers are those of Keras 1, translated as in keras/legacy/interfaces.py of Keras 2. An entry
+of a file is `{"class_name": ..., "config": {...}}`. The module that Keras 3 may add is not heeded.
+"""
+
+from typing import Any
+
+CLASSES = {
+    "AtrousConvolution2D": "Conv2D",
+    "BatchNormalizationV1": "BatchNormalization",  # TensorFlow 1 and early 2
+    "BatchNormalizationV2": "BatchNormalization",
+    "Convolution2D": "Conv2D",
+}
+LAYER_ARGUMENTS = {
+    "W_constraint": "kernel_constraint",
+    "W_regularizer": "kernel_regularizer",
+    "atrous_rate": "dilation_rate",
+    "b_constraint": "bias_constraint",
+    "b_regularizer": "bias_regularizer",
+    "beta_init": "beta_initializer",
+    "bias": "use_bias",
+    "border_mode": "padding",
+    "dim_ordering": "data_format",
+    "gamma_init": "gamma_initializer",
+    "init": "kernel_initializer",
+    "input_dtype": "dtype",
+    "nb_filter": "filters",
+    "output_dim": "units",
+    "p": "rate",
+    "subsample": "strides",
+}
+OPTIMIZER_ARGUMENTS = {"lr": "learning_rate"}  # up to Keras 2.2
+DATA_FORMATS = {"tf": "channels_last", "th": "channels_first"}
+PADS = ("top_pad", "bottom_pad", "left_pad", "right_pad")  # of a ZeroPadding2D in Keras 1
+
+
+def class_name(what: str, entry: Any) -> str:
+    """Return the class that an entry names, by the name of today; raise ValueError where it names none."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("class_name"), str):
+        raise ValueError(f"{what}: expected an entry with a class_name, received {entry!r:.200}")
+    name: str = entry["class_name"]
+    return CLASSES.get(name, name)
+
+
+def layer_arguments(what: str, config: Any) -> dict[str, Any]:
+    """Return the arguments of a layer by the names of today.
+
+    Raises
+    ------
+    ValueError
+        When the configuration is no dictionary, or has two values for one argument.
+    """
+    arguments = renamed(what, config, LAYER_ARGUMENTS)
+    if "nb_row" in arguments and "nb_col" in arguments:
+        arguments["kernel_size"] = [arguments.pop("nb_row"), arguments.pop("nb_col")]
+    if "dim_ordering" in config:
+        arguments["data_format"] = DATA_FORMATS.get(str(config["dim_ordering"]), config["dim_ordering"])
+    pads = arguments.get("padding")
+    if isinstance(pads, dict):
+        pads = [pads.get(side, 0) for side in PADS]
+    if isinstance(pads, list) and len(pads) == len(PADS):
+        arguments["padding"] = [pads[:2], pads[2:]]
+    return arguments
+
+
+def renamed(what: str, config: Any, names: dict[str, str]) -> dict[str, Any]:
+    """Return a configuration by the names of today; raise ValueError where two values share a name."""
+    if not isinstance(config, dict):
+        raise ValueError(f"{what}: expected a dictionary of arguments, received {config!r:.200}")
+    arguments: dict[str, Any] = {}
+    for key, value in config.items():
+        name = str(names.get(key, key))
+        if arguments.setdefault(name, value) != value:
+            raise ValueError(f"{what}: expected one {name}, received {arguments[name]!r} and {value!r}")
+    return arguments

@@ -1,0 +1,111 @@
+"""Weights in Keras' files: names by position, and kernels of other backends.
+
+::
+
+    arrays of each layer, in Keras' order -> named -> "layer/kernel", "layer/bias", ...
+    kernels of Theano -> orient -> the same, upside down and left to right
+
+Keras finds weights by order. Their names differ between its versions and backends: `dense_1_W` in Keras 1,
+`dense/kernel:0` in Keras 2, `sequential/dense/kernel` in Keras 3.
+
+Theano computes convolutions, which flip the filter, and the other backends cross-correlations. So Keras flips
+the kernels where a file moves between them (`_need_convert_kernel` in Keras 2, keras/engine/saving.py).
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinycnn.saving.snapshot import Snapshot
+
+Arrays = list[tuple[str, Any]]
+CONVOLUTION = "theano"  # the backend that flips filters
+CROSS_CORRELATION = ("cntk", "jax", "mxnet", "numpy", "openvino", "tensorflow", "torch")
+
+
+def named(config: dict[str, Any], groups: Sequence[tuple[str, Arrays]]) -> Arrays:
+    """Return ("layer/weight", array) for the arrays of a file.
+
+    Parameters
+    ----------
+    config : dict
+        A `Snapshot.config`.
+    groups : sequence of (str, list of (str, array))
+        The name of each group in the file, and its arrays, of any type, with their names there. Groups
+        without arrays do not count.
+
+    Raises
+    ------
+    ValueError
+        When a layer has more or fewer arrays than it needs.
+    """
+    wanted = [(layer["config"]["name"], weight_names(layer)) for layer in config["layers"]]
+    wanted = [(name, weights) for name, weights in wanted if weights]
+    received = [(name, arrays) for name, arrays in groups if arrays]
+    if len(received) != len(wanted):
+        layers, found = [name for name, _ in wanted], [name for name, _ in received]
+        raise ValueError(f"weights: expected those of {layers!s:.300}, received those of {found!s:.300}")
+    result: Arrays = []
+    for (layer, weights), (_, arrays) in zip(wanted, received, strict=True):
+        if len(weights) != len(arrays):
+            raise ValueError(f"layer {layer!r}: expected {', '.join(weights)}, received {len(arrays)} arrays")
+        pairs = zip(weights, arrays, strict=True)
+        result += [(f"{layer}/{weight}", array) for weight, (_, array) in pairs]
+    return result
+
+
+def weight_names(layer: dict[str, Any]) -> list[str]:
+    """Return the names of a layer's weights, in Keras' order, for an entry of `Snapshot.config`."""
+    kind, own = layer["class_name"], layer["config"]
+    if kind in ("Conv2D", "Dense"):
+        return ["kernel", "bias"] if own.get("use_bias", True) else ["kernel"]
+    if kind == "BatchNormalization":
+        present = {"gamma": own.get("scale", True), "beta": own.get("center", True)}
+        return [*(name for name in present if present[name]), "moving_mean", "moving_variance"]
+    return []
+
+
+def orient(snapshot: Snapshot, backend: str | None) -> Snapshot:
+    """Return the snapshot with convolution kernels, and their moments, as cross-correlations need them.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+        Changed in place.
+    backend : str or None
+        The backend that the file names.
+
+    Warns
+    -----
+    UserWarning
+        When the model has convolutions and the file names no backend, or one that is unknown. Its kernels are
+        then not flipped, as in Keras.
+    """
+    kernels = {
+        f"{layer['config']['name']}/kernel"
+        for layer in snapshot.config["layers"]
+        if layer["class_name"] == "Conv2D"
+    }
+    if not kernels or backend in CROSS_CORRELATION:
+        return snapshot
+    if backend != CONVOLUTION:
+        received = "no backend" if backend is None else f"the backend {backend!r:.100}"
+        warnings.warn(
+            f"the file names {received}: its convolution kernels are read as TensorFlow's; "
+            f"{CONVOLUTION.capitalize()}'s would have to be flipped",
+            stacklevel=2,
+        )
+        return snapshot
+    names = [name for name, _ in snapshot.trainable_weights()]
+    snapshot.weights = [(name, _flipped(a) if name in kernels else a) for name, a in snapshot.weights]
+    for kind, slot in snapshot.slots.items():
+        pairs = zip(names, slot, strict=True)
+        snapshot.slots[kind] = [_flipped(a) if name in kernels else a for name, a in pairs]
+    return snapshot
+
+
+def _flipped(kernel: np.ndarray) -> np.ndarray:
+    """Return a kernel (KH, KW, C, F), flipped in KH and KW; an array of another shape is refused later."""
+    return np.ascontiguousarray(kernel[::-1, ::-1]) if kernel.ndim == 4 else kernel
