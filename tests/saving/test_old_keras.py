@@ -1,6 +1,7 @@
 """Files as Keras 1 and 2 wrote them, on TensorFlow and Theano, made by hand with known values."""
 
 import json
+import warnings
 
 import h5py
 import numpy as np
@@ -95,7 +96,7 @@ def test_the_rate_was_lr(tmp_path, name):
     assert type(model.optimizer).__name__ == name
 
 
-@pytest.mark.parametrize("opening", ["training/Adam/Variable", "training/Variable", "/variable", "param"])
+@pytest.mark.parametrize("opening", ["training/Adam/Variable", "training/a/variable", "Variable", "param"])
 @pytest.mark.parametrize("version", ["1.2.2", "2.0.8", "2.1.6-tf", "2.2.4", "2.10.0", None])
 def test_moments_without_names(tmp_path, version, opening):
     """One kind after the other, whatever the names of the layers."""
@@ -266,6 +267,26 @@ def test_kernels_of_theano(tmp_path):
     momentum = model.optimizer.slots["momentum"]
     np.testing.assert_array_equal(momentum[: w.size], np.square(w[::-1, ::-1]).ravel())
     assert model.optimizer.iterations == 6
+
+
+@pytest.mark.parametrize(
+    ("window", "strides", "differs"),
+    [([3, 3], [1, 1], False), ([3, 2], [1, 1], True), ([3, 3], [2, 1], True)],
+)
+@pytest.mark.parametrize("backend", ["theano", "tensorflow"])
+def test_padding_of_theano(tmp_path, backend, window, strides, differs):
+    """Half a window on each side: the same for odd windows that move pixel by pixel."""
+    conv = {"nb_filter": 3, "nb_row": window[0], "nb_col": window[1], "border_mode": "same"}
+    conv |= {"subsample": strides, "name": "c", "batch_input_shape": [None, 6, 6, 2], "bias": False}
+    kernel = np.ones((*window, 2, 3), "f4")
+    path = write(tmp_path, [("Convolution2D", conv)], [("c", [("c_W", kernel)])], backend=backend)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load_model(path)
+    messages = [str(warning.message) for warning in caught]
+    assert [message.startswith("c: Theano pads 'same'") for message in messages] == (
+        [True] if differs and backend == "theano" else []
+    )
 
 
 def test_names_of_weights_do_not_matter(tmp_path):

@@ -9,7 +9,8 @@ Keras finds weights by order. Their names differ between its versions and backen
 `dense/kernel:0` in Keras 2, `sequential/dense/kernel` in Keras 3.
 
 Theano computes convolutions, which flip the filter, and the other backends cross-correlations. So Keras flips
-the kernels where a file moves between them (`_need_convert_kernel` in Keras 2, keras/engine/saving.py).
+the kernels where a file moves between them (`_need_convert_kernel` in Keras 2, keras/engine/saving.py). With
+padding "same", Theano pads half a window on each side, and the others put an odd pixel at the end.
 """
 
 import warnings
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn.saving.snapshot import Snapshot
+from tinycnn.support import checks
 
 Arrays = list[tuple[str, Any]]
 CONVOLUTION = "theano"  # the backend that flips filters
@@ -81,20 +83,22 @@ def orient(snapshot: Snapshot, backend: str | None) -> Snapshot:
     -----
     UserWarning
         When the model has convolutions and the file names no backend, or one that is unknown. Its kernels are
-        then not flipped, as in Keras.
+        then not flipped, as in Keras. Also for layers that Theano pads otherwise.
     """
     kernels = {
         f"{layer['config']['name']}/kernel"
         for layer in snapshot.config["layers"]
         if layer["class_name"] == "Conv2D"
     }
+    if backend == CONVOLUTION:
+        _warn_of_padding(snapshot.config)
     if not kernels or backend in CROSS_CORRELATION:
         return snapshot
     if backend != CONVOLUTION:
         received = "no backend" if backend is None else f"the backend {backend!r:.100}"
         warnings.warn(
-            f"the file names {received}: its convolution kernels are read as TensorFlow's; "
-            f"{CONVOLUTION.capitalize()}'s would have to be flipped",
+            f"the file names {received}: its convolution kernels are read as TensorFlow's; Theano's would have "
+            "to be flipped",
             stacklevel=2,
         )
         return snapshot
@@ -104,6 +108,26 @@ def orient(snapshot: Snapshot, backend: str | None) -> Snapshot:
         pairs = zip(names, slot, strict=True)
         snapshot.slots[kind] = [_flipped(a) if name in kernels else a for name, a in pairs]
     return snapshot
+
+
+def _warn_of_padding(config: dict[str, Any]) -> None:
+    """Warn of layers with padding "same" that begin at another pixel in Theano."""
+    settings = [layer["config"] for layer in config["layers"]]
+    names = [own["name"] for own in settings if own.get("padding") == "same" and not _is_padded_alike(own)]
+    if names:
+        warnings.warn(
+            f"{', '.join(names)}: Theano pads 'same' by other rules, so the outputs differ at the edges, or "
+            "everywhere with strides above 1",
+            stacklevel=3,
+        )
+
+
+def _is_padded_alike(own: dict[str, Any]) -> bool:
+    """Return whether a layer is a convolution of an odd window that moves pixel by pixel."""
+    if "kernel_size" not in own:
+        return False
+    window = checks.pair("kernel_size", own["kernel_size"], 1)
+    return all(size % 2 for size in window) and checks.pair("strides", own.get("strides", 1), 1) == (1, 1)
 
 
 def _flipped(kernel: np.ndarray) -> np.ndarray:
