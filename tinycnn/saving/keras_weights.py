@@ -97,8 +97,8 @@ def orient(snapshot: Snapshot, backend: str | None) -> Snapshot:
     if backend != CONVOLUTION:
         received = "no backend" if backend is None else f"the backend {backend!r:.100}"
         warnings.warn(
-            f"the file names {received}: its convolution kernels are read as TensorFlow's; Theano's would have "
-            "to be flipped",
+            f"the file names {received}: its convolution kernels are read as TensorFlow's; Theano's would "
+            "have to be flipped",
             stacklevel=2,
         )
         return snapshot
