@@ -252,7 +252,7 @@ def _to_metric(keras: Any) -> tuple[str | None, str]:
         return None, ""
     given = str(config.get("name")).removeprefix("sparse_")
     function = str(config.get("fn", given)).removeprefix("sparse_")
-    kind = class_name.removeprefix("Sparse")
+    kind = class_name if class_name in METRIC_CLASSES else class_name.removeprefix("Sparse")
     if kind == "MeanMetricWrapper" and function in METRICS:
         return METRICS.get(given), given
     if kind not in METRIC_CLASSES or config.get("k", 5) != 5:
