@@ -3,10 +3,13 @@
 ::
 
     smoke: under TINYCNN_ALGORITHM=im2col, nothing is compiled     the others: `tinycnn.warmup` first
+
+Where kernels cannot be compiled, the smoke tests are all that run.
 """
 
 import os
 import sys
+from functools import cache
 
 import pytest
 
@@ -30,9 +33,25 @@ def pytest_configure(config):
         tinycnn.warmup()
 
 
+@cache
+def obstacle():
+    """Return why nothing but smoke tests can run; an empty string if all can."""
+    from tinycnn.kernels.runtime import availability
+
+    return availability.obstacle()
+
+
+def pytest_report_header(config):
+    """Say so when most tests are left out."""
+    reason = config.option.markexpr != "smoke" and obstacle()
+    return f"smoke tests only, since kernels cannot be compiled: {reason}" if reason else None
+
+
 def pytest_ignore_collect(collection_path, config):
     """Leave out files without a smoke test: importing the compiled kernels takes longer than these tests."""
-    if config.option.markexpr != "smoke" or not collection_path.name.startswith("test_"):
+    if not collection_path.name.startswith("test_"):
+        return None
+    if config.option.markexpr != "smoke" and not obstacle():
         return None
     return "pytest.mark.smoke" not in collection_path.read_text(encoding="utf-8") or None
 
@@ -41,6 +60,8 @@ def pytest_collection_modifyitems(config, items):
     """Leave slow tests out of `-m smoke`, which replaces the `-m "not slow"` of pyproject.toml."""
     if config.option.markexpr == "smoke":
         items[:] = [item for item in items if item.get_closest_marker("slow") is None]
+    elif obstacle():
+        items[:] = [item for item in items if item.get_closest_marker("smoke") is not None]
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +71,7 @@ def _nothing_compiled(request, monkeypatch):
         yield
         return
     monkeypatch.setenv("TINYCNN_ALGORITHM", "im2col")
-    if "numba" in sys.modules:
+    if "numba.core.dispatcher" in sys.modules:
         from numba.core.dispatcher import Dispatcher
 
         def refuse(self, signature):

@@ -33,7 +33,7 @@ FLOORS = [
 KERNEL_FLOORS = [
     {"geometry", "selection", "runtime"},
     {"argument_checks", "explanation", "primitives"},
-    {"adam", "dense", "moving_average", "warp"},
+    {"adam", "dense", "moving_average", "warp", "warp_numpy"},
     {"conv", "pool"},
     {"fused"},
     {"__init__"},

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn.kernels.geometry import NO_PADDING
+from tinycnn.kernels.runtime.availability import obstacle
 from tinycnn.support import checks
 
 MOST_PROCESSES = 4
@@ -48,7 +49,8 @@ def warmup(dtype: str = "float32", training_only: bool = False) -> float:
     Returns
     -------
     float
-        Seconds; about one when the cache had everything.
+        Seconds; about one when the cache had everything. Close to zero where kernels cannot be compiled, and
+        everything runs on NumPy: a notice on stderr has the reason.
 
     Raises
     ------
@@ -66,9 +68,11 @@ def warmup(dtype: str = "float32", training_only: bool = False) -> float:
     >>> seconds = tinycnn.warmup()
     """
     start = time.perf_counter()
+    number = checks.float_dtype("dtype", dtype)
+    if obstacle():
+        return time.perf_counter() - start
     from tinycnn.kernels.runtime.jit import on_first_compilation
 
-    number = checks.float_dtype("dtype", dtype)
     calls = kernel_calls(training_only)
     with tempfile.TemporaryDirectory(prefix="tinycnn-") as folder, ExitStack() as helpers:
         settings = [number.name, str(int(training_only)), folder]

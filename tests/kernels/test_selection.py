@@ -23,7 +23,12 @@ def select(*arguments):
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch):
+    """No request, and a compiler, whether this machine has one or not."""
     monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(selection, "obstacle", lambda: "")
+    selection.automatic_matmul.cache_clear()
+    yield
+    selection.automatic_matmul.cache_clear()
 
 
 AUTO = "direct"  # what "auto" stands for when nothing is known of the shapes

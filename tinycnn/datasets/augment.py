@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
 
+from tinycnn.kernels.runtime.availability import obstacle
 from tinycnn.optimizers import schedules
 from tinycnn.optimizers.schedules import Schedule
 from tinycnn.support import checks, constructor
@@ -125,8 +127,6 @@ class Augmentation:
         ValueError
             For images with another number of axes or another dtype.
         """
-        from tinycnn.kernels import warp
-
         dtype = checks.float_array("images", images, 4)
         N, H, W, _ = images.shape
         samples = np.arange(N) if samples is None else np.asarray(samples, np.int64)
@@ -136,14 +136,15 @@ class Augmentation:
         key = philox_key(seed, "augment", epoch)
         blocks = 1 + (2 * H * W + BLOCK - 1) // BLOCK  # of one sample: its amplitudes, and its noise
         starts = samples * (blocks * BLOCK)
-        numbers = (warp.draw(key, starts, len(DRAWN)) + 0.5) / 2**16  # in (0, 1)
+        kernel = _kernel()
+        numbers = (kernel.draw(key, starts, len(DRAWN)) + 0.5) / 2**16  # in (0, 1)
         u = dict(zip(DRAWN, numbers.T, strict=True))
         bent = u["elastic"] < self.elastic
         smoothing = (
             _gaussian(H, self.elastic_sigma).astype(dtype),
             _gaussian(W, self.elastic_sigma).astype(dtype),
         )
-        y: np.ndarray = warp.warp(
+        y: np.ndarray = kernel.warp(
             images,
             self._maps(u, H, W, strength),
             bent * (strength * self.elastic_alpha),
@@ -192,6 +193,17 @@ class Augmentation:
 
     def __repr__(self) -> str:
         return constructor.describe(self)
+
+
+def _kernel() -> ModuleType:
+    """Return the module that draws numbers and samples images: compiled, or else its twin in NumPy."""
+    if obstacle():
+        from tinycnn.kernels import warp_numpy
+
+        return warp_numpy
+    from tinycnn.kernels import warp
+
+    return warp
 
 
 def _range(name: str, value: Sequence[float], least: float, most: float) -> tuple[float, float]:

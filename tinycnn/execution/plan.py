@@ -23,6 +23,7 @@ from tinycnn.execution.choices import layer_rows
 from tinycnn.execution.fused import FusedConvReLU, Runnable, fuse
 from tinycnn.execution.single_image import Program, make_programs
 from tinycnn.kernels.explanation import INPUT_GRADIENT, Row, table
+from tinycnn.kernels.runtime.availability import obstacle
 from tinycnn.kernels.selection import IMAGES_ONE_BY_ONE, Choice, requested
 from tinycnn.layers import Layer
 from tinycnn.optimizers import ParameterSpan
@@ -114,9 +115,13 @@ class Plan:
         """Return what else there is to say, in sentences."""
         if self.one_by_one:
             return self._notes_of_programs()
-        named = {row.layer for row in self.rows()}
+        rows = self.rows()
+        named = {row.layer for row in rows}
         others = [layer.label for layer in self.layers if layer.label not in named]
-        return [f"No choice to make: {', '.join(others)}."] if others else []
+        notes = [f"No choice to make: {', '.join(others)}."] if others else []
+        if any(row.choice.cause == "no compiler" for row in rows):
+            notes.append(f"Kernels cannot be compiled: {obstacle()}.")
+        return notes
 
     def _notes_of_programs(self) -> list[str]:
         programs = [part.layers for part in self.runnables if isinstance(part, Program)]
@@ -143,8 +148,8 @@ def make_plan(layers: Sequence[Layer], situation: Situation, parameters: np.ndar
     """
     spans, images = trainable_spans(layers), situation.images
     penalties = regularizers.penalties(layers)
-    # a request for the whole network is for its layers one by one
-    may_fuse = situation.fuse and requested().algorithm == "auto"
+    # a request for the whole network is for its layers one by one; fused layers and programs are compiled
+    may_fuse = situation.fuse and requested().algorithm == "auto" and not obstacle()
     if may_fuse and not situation.training and 0 < images <= IMAGES_ONE_BY_ONE:
         return Plan(list(make_programs(layers, parameters)), spans, 1, True, penalties, one_by_one=True)
     runnables = fuse(layers, images) if may_fuse else list(layers)

@@ -39,6 +39,7 @@ SENTENCES = {
     "windows": "compiled loops over the windows",
     "not for pools": "{requester} is for convolutions",
     "nothing compiled": "NumPy under {requester}",
+    "no compiler": "NumPy, since kernels cannot be compiled",
     "small product": "a product this small is done before threads start",
     "blocks": "in blocks that fit the caches",
     "row": "one image: the rows of the matrix in parallel",

@@ -10,8 +10,11 @@ variable TINYCNN_ALGORITHM. Without one the choice is automatic. A layer's own r
 The other two apply to a whole block or process. A pool, which has no "winograd", then falls back to its
 automatic choice (`Choice.cause` says so). A convolution that "winograd" cannot compute is refused.
 
-Nothing here computes, and nothing here imports Numba: the same decision serves a kernel call, a plan and a
-table. Timings behind the thresholds are in docs/performance.md.
+Where kernels cannot be compiled (`runtime.availability`), the automatic choice is "im2col", and requests for
+"direct" and "winograd" are refused.
+
+Nothing here computes: the same decision serves a kernel call, a plan and a table. Timings behind the
+thresholds are in docs/performance.md.
 """
 
 import os
@@ -21,6 +24,7 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import NamedTuple
 
+from tinycnn.kernels.runtime.availability import obstacle
 from tinycnn.support import checks
 from tinycnn.support.checks import Pair
 
@@ -31,6 +35,8 @@ ALGORITHMS = {
     "direct": "Numba: register blocks of explicit vectors, no patches in memory",
     "winograd": "Numba: minimal filtering, fewer multiplications; 2x2 and 3x3, strides of 1",
 }
+#: Those that need no compiler. Under a request for one of them, dense layers run on NumPy too.
+NUMPY_ALGORITHMS = ("naive", "im2col")
 #: Those of a pool.
 POOL_ALGORITHMS = ("naive", "im2col", "direct")
 #: The operations that have algorithms to choose from.
@@ -86,7 +92,7 @@ class Choice(NamedTuple):
     request : Request
         The request that was obeyed, refused or passed over.
     refusal : str
-        Why Winograd's algorithm cannot compute this convolution; empty if it can.
+        Why a request cannot be fulfilled, or Winograd's algorithm not compute this convolution; else empty.
     channels : (int, int)
         C and F of a convolution.
     outputs, least_outputs : int
@@ -195,12 +201,25 @@ def choose(
     True
     """
     request = requested(algorithm)
+    if operation not in CONVOLUTIONS:
+        checks.choice("operation", operation, OPERATIONS)
+    if request.algorithm not in NUMPY_ALGORITHMS and obstacle():
+        return _choose_uncompiled(operation, request)
     if operation in CONVOLUTIONS:
         return _choose_convolution(
             operation, request, w_shape or (1, 1, 1, 1), strides, dilation, pixels, images
         )
-    checks.choice("operation", operation, OPERATIONS)
     return _choose_pool(request)
+
+
+def _choose_uncompiled(operation: str, request: Request) -> Choice:
+    """Return the choice where kernels cannot be compiled, unless NumPy's algorithms are requested."""
+    if request.algorithm == "auto":
+        return Choice("im2col", "no compiler", request)
+    if operation in CONVOLUTIONS or request.algorithm in POOL_ALGORITHMS:
+        return Choice(request.algorithm, "refused", request, obstacle())
+    choice = _choose_pool(request)  # of "winograd", which pools do not have
+    return choice if choice.refused else choice._replace(algorithm="im2col", cause="no compiler")
 
 
 @lru_cache(maxsize=1024)
@@ -247,7 +266,7 @@ def _choose_pool(request: Request) -> Choice:
 def choose_matmul(multiplications: int) -> Choice:
     """Return what computes a matrix product of M * K * N multiplications: "numpy" or "blocked"."""
     request = requested()
-    if request.algorithm in ("naive", "im2col"):
+    if request.algorithm in NUMPY_ALGORITHMS:
         return Choice("numpy", "nothing compiled", request)
     return automatic_matmul(multiplications)
 
@@ -257,6 +276,8 @@ def automatic_matmul(multiplications: int) -> Choice:
     """Return what `choose_matmul` returns where nothing is requested."""
     if multiplications <= NUMPY_MULTIPLICATIONS:
         return Choice("numpy", "small product")
+    if obstacle():
+        return Choice("numpy", "no compiler")
     return Choice("blocked", "blocks")
 
 

@@ -1,4 +1,4 @@
-"""Moved and bent images, for augmentation; the readable twin is `naive_warp`.
+"""Moved and bent images, for augmentation; the readable twin is `warp_numpy`.
 
 ::
 
@@ -8,9 +8,6 @@ A pixel of y is mapped to x by one affine map for each image, plus a field of di
 to be bent. So an image is sampled once, however many movements were put together in its map, and is not
 blurred by each. What lies outside of x is 0.
 """
-
-import itertools
-import math
 
 import numpy as np
 
@@ -138,28 +135,3 @@ def sample_image(x, to_x, field, y):
                 above = framed[top, left, c] * (one - right) + framed[top, left + 1, c] * right
                 below = framed[top + 1, left, c] * (one - right) + framed[top + 1, left + 1, c] * right
                 y[i, j, c] = above * (one - down) + below * down
-
-
-def naive_warp(
-    x: np.ndarray,
-    maps: np.ndarray,
-    amplitudes: np.ndarray,
-    smoothing: tuple[np.ndarray, np.ndarray],
-    key: np.ndarray,
-    starts: np.ndarray,
-) -> np.ndarray:
-    """See `warp`: the readable twin, by the definition."""
-    N, H, W, _ = x.shape
-    y = np.zeros_like(x)
-    for n in range(N):
-        numbers = np.random.Generator(np.random.Philox(key=key, counter=int(starts[n]) // 16))
-        noise = np.frombuffer(numbers.bytes(4 * H * W), "<u2").reshape(2, H, W) / 2**15 - 1
-        field = [amplitudes[n] * (smoothing[0] @ noise[axis] @ smoothing[1]) for axis in range(2)]
-        for i, j in np.ndindex(H, W):
-            h, w = (maps[n, axis] @ (i, j, 1) + field[axis][i, j] for axis in range(2))
-            for row, column in itertools.product(
-                (math.floor(h), math.floor(h) + 1), (math.floor(w), math.floor(w) + 1)
-            ):
-                if 0 <= row < H and 0 <= column < W:
-                    y[n, i, j] += x[n, row, column] * (1 - abs(h - row)) * (1 - abs(w - column))
-    return y

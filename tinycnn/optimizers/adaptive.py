@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tinycnn.kernels.runtime.availability import obstacle
 from tinycnn.kernels.selection import COMPILED_ADAM_PARAMETERS
 from tinycnn.optimizers.base import Optimizer
 from tinycnn.optimizers.schedules import Schedule
@@ -160,7 +161,7 @@ class Adam(Optimizer):
         m, v = slots["momentum"], slots["velocity"]
         t = self.iterations
         rate *= math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        if p.size >= COMPILED_ADAM_PARAMETERS and not self.amsgrad:
+        if p.size >= COMPILED_ADAM_PARAMETERS and not self.amsgrad and not obstacle():
             from tinycnn.kernels import adam
 
             adam.update(p, g, m, v, rate, self.beta_1, self.beta_2, self.epsilon)

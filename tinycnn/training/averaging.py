@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinycnn.kernels.runtime.availability import obstacle
 from tinycnn.support import checks, constructor
 from tinycnn.training.callbacks import Callback, Logs
 
@@ -53,11 +54,9 @@ class WeightAverage(Callback):
 
     def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         """Update the averages with the weights after a step."""
-        from tinycnn.kernels import moving_average
-
         share = 1 - min(self.momentum, (1 + self.updates) / (10 + self.updates))
         for average, array in zip(self.averages, self._weights(), strict=True):
-            moving_average.update(average.reshape(-1), array.reshape(-1), share)
+            _update(average, array, share)
         self.updates += 1
 
     def on_evaluate_begin(self, logs: Logs | None = None) -> None:
@@ -94,3 +93,13 @@ class WeightAverage(Callback):
         for i, average in enumerate(self.averages):
             checks.shape(f"average_{i}", np.shape(state[f"average_{i}"]), average.shape)
             average[...] = state[f"average_{i}"]
+
+
+def _update(average: np.ndarray, values: np.ndarray, share: float) -> None:
+    """Move an average, in place, by a `share` of the way to the values."""
+    if obstacle():
+        average += average.dtype.type(share) * (values - average)
+        return
+    from tinycnn.kernels import moving_average
+
+    moving_average.update(average.reshape(-1), values.reshape(-1), share)

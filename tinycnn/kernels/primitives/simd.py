@@ -23,6 +23,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import cgutils, config, types
+from numba.core.codegen import get_host_cpu_features
 
 I64 = ir.IntType(64)
 
@@ -31,11 +32,12 @@ def _widest_registers() -> int:
     """Return the bytes of the widest vector register of the processor that is compiled for.
 
     It compiles an addition of 16 floats and looks for the registers in the assembly: zmm (64 bytes), ymm (32)
-    or less. With NUMBA_CPU_NAME set, that is for the named processor, and not for the one at hand.
+    or less. With NUMBA_CPU_NAME set, that is for the named processor, and not for the one at hand. Features
+    are those that Numba compiles for: no AVX under NUMBA_ENABLE_AVX=0, none where LLVM cannot detect any.
     """
     named, features = config.CPU_NAME, config.CPU_FEATURES  # type: ignore[attr-defined]
     if features is None:
-        features = "" if named else llvm.get_host_cpu_features().flatten()
+        features = "" if named else get_host_cpu_features()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_default_triple()

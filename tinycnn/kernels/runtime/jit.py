@@ -27,6 +27,7 @@ from typing import Any
 import numba
 from numba.core import event
 
+from tinycnn.kernels.runtime.availability import turned_off
 from tinycnn.kernels.runtime.cache import KernelCache
 from tinycnn.support.notices import notice
 
@@ -39,7 +40,16 @@ FLAGS: dict[str, Any] = {
 
 
 def jit(function: Callable[..., Any]) -> Any:
-    """Compile a function with the project's flags, at its first call. Use as `@jit`."""
+    """Compile a function with the project's flags, at its first call. Use as `@jit`.
+
+    Raises
+    ------
+    RuntimeError
+        When Numba is told not to compile: it would return the function as it is, and vector instructions have
+        no meaning in Python. `availability.obstacle` knows this before a kernel's module is imported.
+    """
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        raise RuntimeError(f"{function.__module__} cannot be compiled: {turned_off()}")
     compiled: Any = numba.njit(function, **FLAGS)
     try:
         # As cache=True does, except for the stamp: Numba looks at one file, but an inlined function of
