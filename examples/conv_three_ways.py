@@ -27,6 +27,11 @@ PASSES = ("conv2d", "conv2d_grad_input", "conv2d_grad_filter")
 REPEATS = 3
 
 
+def available() -> list[str]:
+    """Return the algorithms that can run here: "direct" cannot where Numba does not compile."""
+    return [name for name in ALGORITHMS if not kernels.choose("conv2d", name).refused]
+
+
 def calls(
     algorithm: str, x: np.ndarray, w: np.ndarray, dy: np.ndarray
 ) -> dict[str, Callable[[], np.ndarray]]:
@@ -62,7 +67,7 @@ def agree() -> None:
     x, w, dy = arrays(1, (7, 6, 3), (3, 2, 5))
     print("One image 7x6x3, filters 3x2x3x5: largest difference from naive, relative to the largest value\n")
     reference = {name: call() for name, call in calls("naive", x, w, dy).items()}
-    for algorithm in ALGORITHMS:
+    for algorithm in available():
         results = {name: call() for name, call in calls(algorithm, x, w, dy).items()}
         errors = {name: np.abs(y - reference[name]).max() / np.abs(y).max() for name, y in results.items()}
         print(f"{algorithm:8}", "  ".join(f"{name} {error:.1e}" for name, error in errors.items()))
@@ -71,12 +76,12 @@ def agree() -> None:
 
 
 def compare_times(images: int) -> None:
-    """Time the two faster algorithms on the layers of `mnist_cnn`."""
+    """Time the faster algorithms on the layers of `mnist_cnn`."""
     print(f"\nMilliseconds for {images} images, the shortest of {REPEATS} calls (GFLOP/s)\n")
     for layer, (image, kernel) in LAYERS.items():
         x, w, dy = arrays(images, image, kernel)
         flop = 2 * dy.size * w[..., 0].size
-        for algorithm in ("im2col", "direct"):
+        for algorithm in available()[1:]:
             times = {name: milliseconds(call) for name, call in calls(algorithm, x, w, dy).items()}
             row = "  ".join(f"{name} {ms:7.2f} ({flop / ms / 1e6:4.0f})" for name, ms in times.items())
             print(f"{layer} {algorithm:8} {row}")

@@ -1,8 +1,11 @@
 """Which algorithm computes: the layer's own, then the context, then the environment, then "auto"."""
 
+import asyncio
 import doctest
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import numpy as np
 import pytest
@@ -258,6 +261,35 @@ def test_threads_do_not_see_each_other():
         thread.join()
     assert seen == {"naive": "naive", "direct": "direct"}
     assert outside == AUTO
+
+
+def test_a_context_is_for_its_own_thread_and_can_be_carried_over(monkeypatch):
+    """As the docstring of `use_algorithm` says; the environment is for every thread."""
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(select, "conv2d").result() == AUTO  # now its thread is there, and inherits nothing
+        with use_algorithm("im2col"):
+            assert pool.submit(select, "conv2d", "auto", (3, 3, 32, 32)).result() == "winograd"
+            carried = pool.submit(copy_context().run, select, "conv2d", "auto", (3, 3, 32, 32))
+            assert carried.result() == "im2col"
+            assert pool.submit(select, "conv2d").result() == AUTO  # nothing stays with the thread
+        monkeypatch.setenv(VARIABLE, "naive")
+        assert pool.submit(select, "conv2d").result() == "naive"
+    for word in ("thread", "copy_context", VARIABLE):
+        assert word in use_algorithm.__doc__
+
+
+def test_a_context_is_for_its_own_task():
+    """Two tasks that take turns in one thread; `asyncio.to_thread` carries the context over by itself."""
+
+    async def work(name):
+        with use_algorithm(name):
+            await asyncio.sleep(0)
+            return select("conv2d"), await asyncio.to_thread(select, "conv2d")
+
+    async def both():
+        return await asyncio.gather(work("naive"), work("im2col"))
+
+    assert asyncio.run(both()) == [("naive", "naive"), ("im2col", "im2col")]
 
 
 @pytest.mark.parametrize("name", ["winograd9", "Naive", "", None, 3])

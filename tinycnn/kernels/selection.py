@@ -122,6 +122,11 @@ def check_algorithm(name: str) -> str:
 def use_algorithm(name: str) -> Iterator[None]:
     """Compute with one algorithm inside a with-block, for layers whose own `algorithm` is "auto".
 
+    The block applies to its own thread and its own asynchronous task. Another thread, also one that is started
+    inside of it or belongs to a pool, does not see the request, except under Python's own option
+    `thread_inherit_context`. Carry it over with `contextvars.copy_context().run`, as below, or request an
+    algorithm for the whole process by TINYCNN_ALGORITHM.
+
     Parameters
     ----------
     name : str
@@ -137,6 +142,14 @@ def use_algorithm(name: str) -> Iterator[None]:
     --------
     >>> with use_algorithm("im2col"):
     ...     choose("conv2d").algorithm
+    'im2col'
+
+    In another thread:
+
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from contextvars import copy_context
+    >>> with use_algorithm("im2col"), ThreadPoolExecutor(1) as pool:
+    ...     pool.submit(copy_context().run, choose, "conv2d").result().algorithm
     'im2col'
     """
     token = CONTEXT.set(check_algorithm(name))

@@ -1,12 +1,14 @@
 """The width of vectors; and the tests of the kernels once more, for the vectors of other processors."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tinycnn.kernels.primitives import simd
 from tinycnn.kernels.primitives.simd import REGISTER_BLOCK, VECTOR_BYTES
 
 TESTS = Path(__file__).parents[2]
@@ -66,3 +68,22 @@ def test_another_processor(tmp_path):
     """Numba told to compile for Haswell: vectors of 32 bytes, and half the registers."""
     paths = [str(TESTS / path) for path in (*VECTORS, "execution")]
     assert " passed" in run_tests(paths, tmp_path, NUMBA_CPU_NAME="haswell")
+
+
+def test_features_that_llvm_cannot_detect_are_no_error(monkeypatch):
+    """As on some processors other than x86; Numba compiles for the name of the processor then."""
+
+    def fail():
+        raise RuntimeError("failed to get host cpu features.")
+
+    monkeypatch.setattr(simd.llvm, "get_host_cpu_features", fail)
+    monkeypatch.setattr(simd.config, "CPU_FEATURES", None)
+    assert simd._widest_registers() in (16, 32, 64)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="AVX is of x86")
+def test_vectors_are_not_wider_than_what_numba_compiles_for(monkeypatch):
+    """Without AVX there is no AVX-512; some features that stay, as FMA, bring AVX back."""
+    monkeypatch.setattr(simd.config, "ENABLE_AVX", 0)
+    monkeypatch.setattr(simd.config, "CPU_FEATURES", None)
+    assert simd._widest_registers() in (16, 32)

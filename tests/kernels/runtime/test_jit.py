@@ -111,6 +111,26 @@ def test_compiling_is_announced_once_and_only_for_the_library(tmp_path, monkeypa
     assert capsys.readouterr().err == ""
 
 
+def test_without_a_working_directory_there_is_a_sentence(tmp_path, monkeypatch):
+    """Numba's paths for messages need one."""
+
+    def kernel(a):
+        return a + 2
+
+    kernel.__module__ = "tinycnn.kernels.some"
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    compiled = jit(kernel)
+    monkeypatch.chdir(folder)
+    try:
+        folder.rmdir()
+    except OSError:
+        pytest.skip("this system keeps a folder that a process is in")
+    with pytest.raises(FileNotFoundError, match=r"^working directory: expected one that exists .*os\.chdir"):
+        compiled(1)
+
+
 def test_the_cache_is_stamped_with_the_sources():
     stamp = jit(total)._cache._cache_file._source_stamp
     assert stamp == sources_stamp()

@@ -33,7 +33,7 @@ def _widest_registers() -> int:
 
     It compiles an addition of 16 floats and looks for the registers in the assembly: zmm (64 bytes), ymm (32)
     or less. With NUMBA_CPU_NAME set, that is for the named processor, and not for the one at hand. Features
-    are those that Numba compiles for: no AVX under NUMBA_ENABLE_AVX=0, none where LLVM cannot detect any.
+    are those that Numba compiles for: fewer under NUMBA_ENABLE_AVX=0, none where LLVM cannot detect any.
     """
     named, features = config.CPU_NAME, config.CPU_FEATURES  # type: ignore[attr-defined]
     if features is None:

@@ -141,6 +141,13 @@ def on_first_compilation(action: Callable[[], None]) -> Iterator[None]:
 
 
 def _announce() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError:  # Numba would end with the same error, and no word of explanation
+        raise FileNotFoundError(
+            "working directory: expected one that exists while kernels are compiled, received one that was "
+            "deleted; call os.chdir first"
+        ) from None
     notice("compiling kernels for this machine, once; up to a minute ...")
 
 
