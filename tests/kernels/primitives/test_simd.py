@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from llvmlite.binding import FeatureMap
 
 from tinycnn.kernels.primitives import simd
 from tinycnn.kernels.primitives.simd import REGISTER_BLOCK, VECTOR_BYTES
@@ -83,7 +84,13 @@ def test_features_that_llvm_cannot_detect_are_no_error(monkeypatch):
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="AVX is of x86")
 def test_vectors_are_not_wider_than_what_numba_compiles_for(monkeypatch):
-    """Without AVX there is no AVX-512; some features that stay, as FMA, bring AVX back."""
-    monkeypatch.setattr(simd.config, "ENABLE_AVX", 0)
+    """On a processor with AVX-512, as far as LLVM can tell."""
+    features = FeatureMap(dict.fromkeys(["sse2", "avx", "avx2", "avx512f"], True))
+    monkeypatch.setattr(simd.llvm, "get_host_cpu_features", lambda: FeatureMap(features))
+    monkeypatch.setattr(simd.llvm, "get_host_cpu_name", lambda: "znver4")
+    monkeypatch.setattr(simd.config, "CPU_NAME", None)
     monkeypatch.setattr(simd.config, "CPU_FEATURES", None)
-    assert simd._widest_registers() in (16, 32)
+    monkeypatch.setattr(simd.config, "ENABLE_AVX", 1)
+    assert simd._widest_registers() == 64
+    monkeypatch.setattr(simd.config, "ENABLE_AVX", 0)
+    assert simd._widest_registers() == 16
