@@ -24,8 +24,6 @@ from arguments import whole
 
 from tinycnn.training.checkpoint import NAME as CHECKPOINT
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
-
 COLUMNS = [
     "seed",
     "val_errors",
@@ -70,10 +68,9 @@ def train(recipe: str, seed: int, folder: Path, more: list[str]) -> str:
 
 def result(seed: int, folder: Path, data: Path | None) -> dict[str, object]:
     """Return the result of one trained model, a line of `RECIPE.csv`."""
-    from evaluate_mnist import commit
-    from train_mnist import VALIDATION_IMAGES
-
     import tinycnn
+    from tinycnn.cli.evaluate import commit
+    from tinycnn.cli.train import VALIDATION_IMAGES
     from tinycnn.datasets import load_mnist, scale_images
 
     (_, y_train), (x, y) = load_mnist(data)
@@ -105,7 +102,7 @@ def summary(errors: list[int], images: int) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Train with the seeds that are not done yet."""
     parser = argparse.ArgumentParser(description="Train a recipe with several seeds.")
-    parser.add_argument("--recipe", default="fast", help="of examples/recipes.py (default: fast)")
+    parser.add_argument("--recipe", default="fast", help="of tinycnn/recipes.py (default: fast)")
     parser.add_argument("--seeds", type=whole, default=5, help="how many, from 0 on (default: 5)")
     parser.add_argument("--data", type=Path, help="a folder with four IDX files (default: MNIST)")
     parser.add_argument("--epochs", type=whole, help="instead of the recipe's")

@@ -5,9 +5,6 @@
     batch -> a step;  batch -> variants, with the settings of each recipe -> milliseconds, share of the step
 """
 
-import sys
-from pathlib import Path
-
 import arguments
 import machine
 import numba
@@ -17,8 +14,7 @@ from reporting import Column, Table, time_columns, write_json
 from timing import interleaved, summary
 
 from tinycnn.datasets import Augmentation
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+from tinycnn.recipes import RECIPES
 
 COLUMNS = [Column("what", 34), *time_columns(9), Column("of a step", 10, ".1%")]
 ALL_KINDS = {"elastic": 1.0, "erasing": 1.0}  # for every image, on top of the recipe `best`
@@ -26,8 +22,6 @@ ALL_KINDS = {"elastic": 1.0, "erasing": 1.0}  # for every image, on top of the r
 
 def main(argv: list[str] | None = None) -> None:
     """Run the benchmark."""
-    from recipes import RECIPES
-
     parser = arguments.parser("Time augmentation, compared with a training step of mnist_cnn.")
     parser.add_argument("--batch-size", type=arguments.whole, default=128, help="images in a batch")
     parser.add_argument(

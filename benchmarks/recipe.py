@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark."""
     options_of = parser("Time a recipe from the start of the process to the final weights.")
     options_of.set_defaults(rounds=2)
-    options_of.add_argument("--recipe", default="fast", help="of examples/recipes.py")
+    options_of.add_argument("--recipe", default="fast", help="of tinycnn/recipes.py")
     options_of.add_argument("--epochs", type=whole, help="instead of the recipe's")
     options_of.add_argument("--limit", type=whole, help="train on this many images only")
     options_of.add_argument("--json", type=Path, default=Path("recipe.json"), help="file of the figures")

@@ -11,26 +11,22 @@ and erasing are not supported. `recipe.py` runs it in a process of its own.
 
 import argparse
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 from arguments import threads, whole
 from peers import TorchChannelsLast
 
+from tinycnn import recipes
 from tinycnn.datasets import load_mnist, scale_images
 from tinycnn.optimizers.schedules import rate
 from tinycnn.support.randomness import generator
 from tinycnn.training.batches import epoch_order, split
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
 
 class Training:
     """Training of one network: its data, its optimizer and its steps."""
 
     def __init__(self, name: str, seed: int, epochs: int | None, limit: int | None, count: int) -> None:
-        import recipes
         import torch
 
         torch.set_num_threads(count)

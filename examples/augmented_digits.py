@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from recipes import RECIPES
 
 from tinycnn.datasets import Augmentation, load_mnist, scale_images
 from tinycnn.inspection.plots import plot_images
+from tinycnn.recipes import RECIPES
 
 EPOCHS = 12
 

@@ -49,7 +49,7 @@ def run(capsys, monkeypatch, tmp_path):
 
 @pytest.fixture
 def small(monkeypatch):
-    """A network of 300 parameters in the place of mnist_cnn, in train_mnist.py."""
-    import recipes
+    """A network of 300 parameters in the place of mnist_cnn, in tinycnn train."""
+    from tinycnn import recipes
 
     monkeypatch.setattr(recipes, "network", small_network)

@@ -9,6 +9,7 @@ import train_mnist
 
 import tinycnn
 from tests.examples.small_mnist import small_network
+from tinycnn.cli import evaluate
 from tinycnn.datasets import load_mnist, scale_images
 
 
@@ -23,15 +24,13 @@ def model(tmp_path):
 def test_the_picture_of_errors_has_an_end(monkeypatch, tmp_path):
     """A bad model has thousands; a good one after it leaves no picture of the bad one's."""
     drawn = []
-    monkeypatch.setattr(
-        evaluate_mnist, "plot_images", lambda images, path, *_, **__: drawn.append(len(images))
-    )
+    monkeypatch.setattr(evaluate, "plot_images", lambda images, path, *_, **__: drawn.append(len(images)))
     outputs = np.eye(10)[np.zeros(1000, int)]
     (tmp_path / "errors.png").write_bytes(b"")
-    evaluate_mnist.write_errors(np.zeros((1000, 2, 2, 1)), np.ones(1000, int), outputs, tmp_path)
-    assert drawn == [evaluate_mnist.MOST_DRAWN]
+    evaluate.write_errors(np.zeros((1000, 2, 2, 1)), np.ones(1000, int), outputs, tmp_path)
+    assert drawn == [evaluate.MOST_DRAWN]
     assert len((tmp_path / "errors.csv").read_text().splitlines()) == 1001
-    evaluate_mnist.write_errors(np.zeros((1000, 2, 2, 1)), np.zeros(1000, int), outputs, tmp_path)
+    evaluate.write_errors(np.zeros((1000, 2, 2, 1)), np.zeros(1000, int), outputs, tmp_path)
     assert not (tmp_path / "errors.png").exists()
 
 
@@ -78,7 +77,7 @@ def test_validation_images_are_never_trained_on(monkeypatch, small, tmp_path, mo
         raise InterruptedError
 
     monkeypatch.setattr(tinycnn.Sequential, "fit", fit)
-    monkeypatch.setattr(evaluate_mnist, "predict", predict)
+    monkeypatch.setattr(evaluate, "predict", predict)
     with pytest.raises(InterruptedError):
         evaluate_mnist.main([str(tmp_path / "mnist_cnn.h5"), "--on", "validation"])
     for arguments, count in ((["--seed", "0"], 55_000), (["--seed", "3", "--limit", "9000"], 9_000)):
@@ -94,13 +93,13 @@ def test_validation_images_are_never_trained_on(monkeypatch, small, tmp_path, mo
 def test_it_finds_test_images_in_the_training_set():
     """Pixel for pixel, wherever they are."""
     images = np.random.default_rng(0).integers(0, 256, (9, 5, 4), np.uint8)
-    assert evaluate_mnist.shared_images(images[:6], images[6:]) == 0
-    assert evaluate_mnist.shared_images(images[:6], images[[7, 2, 8, 5]]) == 2
+    assert evaluate.shared_images(images[:6], images[6:]) == 0
+    assert evaluate.shared_images(images[:6], images[[7, 2, 8, 5]]) == 2
 
 
 def test_it_suspects_a_leak(run, model, monkeypatch):
     """A model that knows the test images by heart is an error."""
     labels = load_mnist()[1][1]
-    monkeypatch.setattr(evaluate_mnist, "predict", lambda model, images, views: np.eye(10)[labels])
+    monkeypatch.setattr(evaluate, "predict", lambda model, images, views: np.eye(10)[labels])
     done = run(evaluate_mnist.main, "mnist_cnn.h5")
     assert str(done.status).startswith("error: suspected leak")

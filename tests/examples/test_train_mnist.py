@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import recipes
 import train_mnist
 
 import tinycnn
+from tinycnn import recipes
 from tinycnn.datasets import load_mnist, scale_images
 
 EXAMPLES = Path(train_mnist.__file__).parent

@@ -13,8 +13,10 @@ error of pickle, or with a crash. So each file also stores its key and a digest 
 import hashlib
 import pickle
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from numba.core.caching import FunctionCache, IndexDataCacheFile
@@ -94,3 +96,52 @@ class SealedFile(IndexDataCacheFile):
 
     def _owner(self, key: Any) -> tuple[Any, ...]:
         return self._version, self._source_stamp, key
+
+    def entries(self) -> Iterator[str]:
+        """Yield "current", "outdated" or "damaged" for each signature of this function."""
+        try:
+            with open(self._index_path, "rb") as file:
+                if pickle.load(file) != self._version:
+                    yield "outdated"
+                    return
+                stamp, names = pickle.load(file)
+        except Exception:  # unpickling what is damaged can raise anything
+            yield "damaged"
+            return
+        for key, name in names.items():
+            yield "outdated" if stamp != self._source_stamp else self._entry(key, name)
+
+    def _entry(self, key: Any, name: str) -> str:
+        try:
+            owner, digest, code = self._load_data(name)
+            if digest != hashlib.sha256(code).digest():
+                return "damaged"
+        except Exception:  # also when the file is gone
+            return "damaged"
+        return "current" if owner == self._owner(key) else "outdated"
+
+
+def survey(folder: Path, stamp: str) -> Counter[str]:
+    """Count the entries of a cache folder, one for each function and signature.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the compilation cache; other files in it, such as Python's own, are passed over.
+    stamp : str
+        Of the sources, as `KernelCache` takes it.
+
+    Returns
+    -------
+    Counter
+        "current", "outdated" (of other sources, or another Numba), "damaged", and "other" (of another Python,
+        or not of tinycnn), which are not opened.
+    """
+    python = f".py{sys.version_info[0]}{sys.version_info[1]}{getattr(sys, 'abiflags', '')}"
+    found: Counter[str] = Counter()
+    for path in folder.glob("*.nbi"):
+        if path.name.startswith("tinycnn.") and path.stem.endswith(python):
+            found.update(SealedFile(str(folder), path.stem, stamp).entries())
+        else:
+            found["other"] += 1
+    return found

@@ -2,7 +2,7 @@
 
 ::
 
-    RECIPES["fast"] -> network, optimizer, augmentation, callbacks -> train_mnist.py
+    RECIPES["fast"] -> network, optimizer, augmentation, callbacks -> tinycnn train
 
 All settings were chosen on validation images, none on test images: docs/accuracy.md says how.
 """
@@ -10,11 +10,12 @@ All settings were chosen on validation images, none on test images: docs/accurac
 from dataclasses import dataclass, field
 from typing import Any
 
-import tinycnn
 from tinycnn.datasets import Augmentation
 from tinycnn.layers import Dropout
+from tinycnn.models import mnist_cnn
 from tinycnn.optimizers import Adam, AdamW, Optimizer
 from tinycnn.optimizers.schedules import CosineDecay, PiecewiseConstantDecay
+from tinycnn.sequential import Sequential
 from tinycnn.training import Callback, WeightAverage
 
 
@@ -100,9 +101,9 @@ RECIPES = {
 }
 
 
-def network(recipe: Recipe, seed: int, algorithm: str = "auto") -> tinycnn.Sequential:
+def network(recipe: Recipe, seed: int, algorithm: str = "auto") -> Sequential:
     """Return `mnist_cnn` with the dropout of a recipe."""
-    model = tinycnn.mnist_cnn(seed, algorithm)
+    model = mnist_cnn(seed, algorithm)
     layers = [layer for layer in model if isinstance(layer, Dropout)]
     for layer, rate in zip(layers, recipe.dropout, strict=True):
         layer.rate = rate

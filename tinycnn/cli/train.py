@@ -1,0 +1,203 @@
+"""Training of `mnist_cnn` on MNIST: trains, tests, and writes mnist_cnn.h5.
+
+::
+
+    images -> mnist_cnn -> a recipe -> mnist_cnn.h5, mnist_cnn.csv, mnist_cnn.png
+
+The data are in the package; `--data` reads any set in the same format, such as Fashion-MNIST. 5,000 training
+images are kept for validation, the same ones for every seed. The 10,000 test images are used once, at the
+end. With `--checkpoint run` the run can be stopped at any moment, by Ctrl-C or worse. Then `--resume run`
+continues it, and it ends with the same bits.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import tinycnn
+from tinycnn import kernels, recipes
+from tinycnn.cli.output import UsageError, say
+from tinycnn.datasets import load_mnist, scale_images
+from tinycnn.inspection.plots import plot_history
+from tinycnn.recipes import RECIPES, Recipe
+from tinycnn.saving import FORMATS
+from tinycnn.support.files import atomic_path
+from tinycnn.support.randomness import generator
+from tinycnn.training import History, StopOnInterrupt
+from tinycnn.training.batches import split
+from tinycnn.training.checkpoint import NAME as CHECKPOINT
+
+VALIDATION_IMAGES, VALIDATION_SEED = 5_000, 0
+SETTINGS = "settings.json"  # in the folder of a checkpoint: the options of the run
+INTERRUPTED = 130  # exit status of a program that was ended by Ctrl-C
+PATHS = ("data", "out", "checkpoint")
+#: The values of options that are not given; None is the recipe's.
+DEFAULTS: dict[str, Any] = {
+    "recipe": "classic",
+    "epochs": None,
+    "batch_size": None,
+    "learning_rate": None,
+    "seed": 0,
+    "data": None,
+    "out": Path("mnist_cnn.h5"),
+    "limit": None,
+    "algorithm": "auto",
+    "verbose": "auto",
+    "checkpoint": None,
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options; one that is not given is None, so that `--resume` can refuse the others."""
+    add = parser.add_argument
+    add("--recipe", choices=RECIPES, help="how to train (default: classic)")
+    add("--epochs", type=int, help="passes over the training images (default: the recipe's)")
+    add("--batch-size", type=int, help="images in one step (default: the recipe's)")
+    add("--learning-rate", type=float, help="largest rate of Adam (default: the recipe's)")
+    add("--seed", type=int, help="the same seed gives the same run (default: 0)")
+    add("--data", type=Path, help="a folder with four IDX files (default: the MNIST of the package)")
+    add("--out", type=Path, help=f"the model's file, .h5 or .npz (default: {DEFAULTS['out']})")
+    add("--limit", type=int, help="train on this many images, drawn by the seed")
+    add("--algorithm", choices=["auto", *kernels.ALGORITHMS], help="of the convolutions (default: auto)")
+    add("--verbose", choices=["auto", "0", "1", "2"], help="0: silent, 1: a bar, 2: lines (default: auto)")
+    add("--checkpoint", type=Path, help="a new folder for the state of the run")
+    add("--resume", type=Path, help="continue the run of such a folder, with its options")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train mnist_cnn on MNIST, write the model, its history and its curves, and test it once."""
+    options = complete(options)
+    (x_train, y_train), (x_test, y_test) = load_mnist(options.data)
+    images = scale_images(x_train)
+    # split first, so that the validation images are the same for every seed and limit
+    rows, kept = split(y_train, min(VALIDATION_IMAGES / len(images), 0.1), VALIDATION_SEED)
+    if options.limit is not None:
+        rows = generator(options.seed, "limit").permutation(rows)[: options.limit]
+
+    recipe = chosen_recipe(options)
+    steps_per_epoch = math.ceil(len(rows) / recipe.batch_size)
+    steps = recipe.epochs * steps_per_epoch
+    model = recipes.network(recipe, options.seed, options.algorithm)
+    model.summary()
+    model.compile(recipes.optimizer(recipe, steps), "sparse_categorical_crossentropy", ["accuracy"])
+    if options.algorithm == "auto":
+        tinycnn.warmup(training_only=True)  # on a new machine: on all cores, sooner than step by step
+    if options.checkpoint is not None:
+        keep(options)
+    interrupt = StopOnInterrupt()
+    history = model.fit(
+        images[rows],
+        y_train[rows],
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        validation_data=(images[kept], y_train[kept]),
+        callbacks=[*recipes.callbacks(recipe), interrupt],
+        verbose=options.verbose if options.verbose == "auto" else int(options.verbose),
+        augment=recipes.augmentation(recipe, steps, steps_per_epoch),
+        checkpoint=options.checkpoint,
+    )
+    if interrupt.interrupted:
+        say(f"Stopped after {model.steps_trained} steps; the model so far is saved.")
+        if options.checkpoint is not None:
+            say(f"--resume {options.checkpoint} continues from here.")
+    model.save(options.out)
+    history.to_csv(options.out.with_suffix(".csv"))
+    say(f"Wrote {options.out} and {options.out.with_suffix('.csv')}.")
+    draw(history, options.out.with_suffix(".png"))
+    if interrupt.interrupted:
+        return INTERRUPTED  # the test set is used once, at the end
+    tested: Any = model.evaluate(scale_images(x_test), y_test)
+    loss, accuracy = tested
+    errors = round((1 - accuracy) * len(x_test))
+    say(f"Test accuracy {accuracy:.2%} ({errors} errors in {len(x_test)} images), loss {loss:.4f}.")
+    return 0
+
+
+def complete(options: argparse.Namespace) -> argparse.Namespace:
+    """Return all options of the run: those given, and the defaults or those of the run that is resumed.
+
+    Raises
+    ------
+    UsageError
+        For options that would fail after training, or would make training useless.
+    """
+    given = {name: getattr(options, name) for name in DEFAULTS if getattr(options, name) is not None}
+    if options.resume is None:
+        whole = argparse.Namespace(**{**DEFAULTS, **given, "resume": None})
+    elif given:
+        raise UsageError("--resume: expected no other options, since the run keeps its own")
+    else:
+        whole = resumed(options.resume)
+    check(whole)
+    return whole
+
+
+def resumed(folder: Path) -> argparse.Namespace:
+    """Return the options of the run in a checkpoint folder."""
+    try:
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        kept = {name: settings[name] for name in DEFAULTS}
+        kept |= {name: Path(kept[name]) for name in PATHS if kept[name] is not None}
+        known = kept["recipe"] in RECIPES
+    except (OSError, KeyError, TypeError, ValueError):
+        known = False
+    if not known:
+        raise UsageError(f"--resume: expected a folder that --checkpoint made, received {folder}")
+    return argparse.Namespace(**{**kept, "checkpoint": folder, "resume": folder})
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raise UsageError for options that would fail late."""
+    if options.data is None and RECIPES[options.recipe].augmentation.get("flip"):
+        raise UsageError(
+            f"--recipe {options.recipe}: expected --data with the folder of Fashion-MNIST, since this recipe "
+            "mirrors images and the package has digits"
+        )
+    if not options.out.absolute().parent.is_dir():
+        raise UsageError(f"--out: the folder does not exist: {options.out.absolute().parent}")
+    if options.out.suffix not in FORMATS:
+        raise UsageError(f"--out: expected a name ending in {', '.join(FORMATS)}, received {options.out}")
+    for name, least in (("--epochs", 0), ("--batch-size", 1), ("--limit", 10)):
+        value = getattr(options, name[2:].replace("-", "_"))
+        if value is not None and value < least:
+            raise UsageError(f"{name}: expected a whole number >= {least}, received {value}")
+    if options.checkpoint is not None and options.resume is None:
+        if (options.checkpoint / CHECKPOINT).exists():
+            raise UsageError(
+                f"--checkpoint: {options.checkpoint} has a run already; use --resume to continue it"
+            )
+        if not options.checkpoint.absolute().parent.is_dir():
+            raise UsageError(
+                f"--checkpoint: the folder does not exist: {options.checkpoint.absolute().parent}"
+            )
+
+
+def chosen_recipe(options: argparse.Namespace) -> Recipe:
+    """Return the recipe, with the settings that the options replace."""
+    given = {name: getattr(options, name) for name in ("epochs", "learning_rate", "batch_size")}
+    given = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(RECIPES[options.recipe], **given)
+
+
+def keep(options: argparse.Namespace) -> None:
+    """Write the options into the folder of the checkpoint, for `--resume` from any current folder."""
+    options.checkpoint.mkdir(exist_ok=True)
+    settings = {**vars(options), "resume": None}
+    settings |= {name: str(settings[name].absolute()) for name in PATHS if settings[name] is not None}
+    with atomic_path(options.checkpoint / SETTINGS) as temporary:
+        temporary.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+
+
+def draw(history: History, path: Path) -> None:
+    """Plot the history, if Matplotlib is installed."""
+    if not history.epoch:
+        return
+    try:
+        plot_history(history, path, "mnist_cnn")
+    except ImportError as error:
+        say(f"No picture: {error}.")
+    else:
+        say(f"Wrote {path}.")
