@@ -1,11 +1,17 @@
 """The shorter examples run, and print what they promise."""
 
+import re
+import runpy
+from pathlib import Path
+
 import augmented_digits
 import conv_three_ways
 import layer_by_layer
+import numpy as np
 import pytest
 
 import tinycnn
+from tinycnn import datasets
 
 
 def test_layer_by_layer(capsys):
@@ -42,3 +48,19 @@ def test_conv_three_ways(capsys, monkeypatch):
     for name in ("naive", "im2col", "direct"):
         assert f"\n{name} " in printed
     assert printed.count("conv2d_4 ") == 2
+
+
+def test_mnist_cnn_runs_as_it_is(capsys, monkeypatch, small_set, tmp_path):
+    """Its 12 epochs on 300 images, from another folder; the accuracy that it prints is that of its model."""
+    load_mnist = datasets.load_mnist
+    monkeypatch.setattr(datasets, "load_mnist", lambda: load_mnist(small_set))
+    monkeypatch.chdir(tmp_path)
+    names = runpy.run_path(str(Path(layer_by_layer.__file__).with_name("mnist_cnn.py")), run_name="__main__")
+    printed = capsys.readouterr().out
+    assert printed.count("Epoch ") == 12
+    loss, accuracy = map(float, re.findall(r"Test loss ([\d.]+), test accuracy ([\d.]+)%", printed)[0])
+    outputs = names["model"].predict(names["x_test"])
+    assert accuracy == pytest.approx(100 * np.mean(outputs.argmax(axis=1) == names["y_test"]), abs=0.01)
+    assert accuracy > 50
+    assert 0 < loss < 2
+    assert not list(tmp_path.iterdir())

@@ -37,7 +37,8 @@ def summary(options: argparse.Namespace) -> int:
     if options.json:
         output.say_json({"name": model.name, "input_shape": model.input_shape, **layers_of(model)})
     else:
-        say(output.quietly(lambda: model.summary(line_length=output.width(LINE_LENGTH))))
+        columns = output.width(LINE_LENGTH)
+        say(output.quietly(lambda: model.summary(line_length=columns)))
     return 0
 
 
@@ -208,9 +209,9 @@ def checkpoint_rows(checkpoint: dict[str, Any]) -> list[tuple[str, object]]:
 
 def layers_text(layers: list[dict[str, Any]]) -> str:
     """Return the table of the layers with the shapes of their weights."""
-    rows: list[tuple[object, ...]] = [("Layer", "Class", "Output", "Weights", "Parameters")]
+    rows: list[tuple[object, ...]] = [("Layer", "Class", "Output", "Parameters", "Weights")]
     for layer in layers:
         weights = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in layer["weights"].items())
         count = f"{layer['parameters']:,}" + ("" if layer["trainable"] else " (not trainable)")
-        rows.append((layer["name"], layer["class"], layer["output_shape"], weights, count))
+        rows.append((layer["name"], layer["class"], layer["output_shape"], count, weights))
     return output.table(rows)

@@ -100,8 +100,9 @@ def table(rows: Sequence[Sequence[object]], least: int = 20) -> str:
 
 def sentence(error: Exception) -> str:
     """Return what an exception says, for a reader who does not know the code."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        named = error.filename is not None and not isinstance(error.filename, int)
+        return f"{os.fsdecode(error.filename)}: {error.strerror}" if named else error.strerror
     if isinstance(error, MemoryError):
         return f"not enough memory: {error}".rstrip(": ")
     if isinstance(error, OSError | ValueError | ImportError | RuntimeError | Warning) and str(error):
