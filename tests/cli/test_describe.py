@@ -131,6 +131,11 @@ def test_inspect_a_checkpoint(call, run_folder):
     assert call("inspect", run_folder / "checkpoint.npz", "--json").json["checkpoint"] == checkpoint
 
 
+def test_inspect_the_network_of_the_package(call):
+    facts = call("inspect", "mnist_cnn", "--json").json
+    assert (facts["parameters"], facts["epochs_trained"], facts["optimizer"]) == (1_003_658, 30, None)
+
+
 def test_a_damaged_checkpoint_names_the_one_before(call, run_folder):
     path = run_folder / "checkpoint.npz"
     path.write_bytes(path.read_bytes()[:-100])

@@ -102,7 +102,8 @@ def test_wrong_usage_is_one_line_and_status_2(call, arguments, message):
         (["evaluate", "--data", "nowhere"], "nowhere: expected a file named train-images-idx3-ubyte"),
         (["train", "--data", "nowhere"], "nowhere: expected a file named train-images-idx3-ubyte"),
         (["inspect", "."], ".: expected a model file or a folder with checkpoint.npz"),
-        (["summary", "picture.png"], "expected a file name ending in .h5"),
+        (["summary", "model.txt"], "model.txt: No such file or directory"),
+        (["summary", __file__], "expected a file name ending in .h5"),
     ],
 )
 def test_what_fails_is_one_line_and_status_1(call, arguments, message):

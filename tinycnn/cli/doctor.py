@@ -67,7 +67,7 @@ def self_test() -> dict[str, Any]:
     """Return the report of `tinycnn.cli.self_test`, run by another process; {"error": ...} if it has none."""
     command = [sys.executable, "-m", "tinycnn.cli.self_test"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-    with output.bar("testing the kernels") as show:
+    with output.bar("testing the kernels, up to a minute on a new machine") as show:
         show(0.0)
         try:
             done = subprocess.run(

@@ -2,10 +2,12 @@
 
 ::
 
-    "mnist_cnn" -> load_pretrained          "run/" -> run/checkpoint.npz          "model.h5" -> load_model
+    "mnist_cnn" -> the file of the package          "run/" -> run/checkpoint.npz          "model.h5" -> load_model
 """
 
 import argparse
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +33,16 @@ def load(name: str) -> tinycnn.Sequential:
     OSError, ValueError
         As `tinycnn.load_model`.
     """
-    if name == PRETRAINED and not Path(name).exists():
-        return tinycnn.load_pretrained(PRETRAINED)
     return tinycnn.load_model(file_of(name))
 
 
 def file_of(name: str) -> Path:
     """Return the file to read for a name: of a folder, its checkpoint."""
     path = Path(name)
+    if name == PRETRAINED and not path.exists():
+        return Path(tinycnn.__file__).parent / "pretrained" / f"{PRETRAINED}.h5"
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
     if not path.is_dir():
         return path
     if not (path / CHECKPOINT).exists():
