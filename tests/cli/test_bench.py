@@ -4,14 +4,15 @@ import pytest
 
 import tinycnn
 from tests.examples.small_mnist import small_network
-from tinycnn.cli import bench
+from tinycnn.cli import bench, machine
 
 pytestmark = pytest.mark.smoke
 
 
 @pytest.fixture
 def small(monkeypatch):
-    """A network that takes no time in the place of mnist_cnn."""
+    """A network that takes no time in the place of mnist_cnn, on a machine that is idle."""
+    monkeypatch.setattr(machine, "load", lambda: 0.1)
     monkeypatch.setattr(tinycnn, "mnist_cnn", lambda seed: small_network(None, seed))
 
 
@@ -47,3 +48,12 @@ def test_the_table(call, small):
     assert "images/s  GFLOP/s" in done.out
     assert "\ntraining   128 " in done.out
     assert "benchmarks/" in done.out
+
+
+def test_a_busy_machine(call, small, monkeypatch):
+    monkeypatch.setattr(machine, "load", lambda: 99.5)
+    done = call("bench", "--seconds", 0.01, "--json")
+    assert (done.status, done.json["load"]) == (0, 99.5)
+    assert done.err.startswith("tinycnn: warning: other processes are busy (load 99.5)")
+    monkeypatch.setattr(machine, "load", lambda: None)  # Windows
+    assert call("bench", "--seconds", 0.01).err == ""

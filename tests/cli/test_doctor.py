@@ -113,6 +113,7 @@ def test_a_problem_has_a_cure_and_a_status(call, tested, changes, report, proble
         ("TINYCNN_ALGORITHM", "fft", "TINYCNN_ALGORITHM: expected one of", True),
         ("TINYCNN_ALGORITHM", "naive", "TINYCNN_ALGORITHM=naive replaces the automatic choice", False),
         ("TINYCNN_VECTOR_BYTES", "48", "TINYCNN_VECTOR_BYTES: expected 16, 32 or 64", True),
+        ("TINYCNN_VECTOR_BYTES", "16", "TINYCNN_VECTOR_BYTES=16 replaces the width", False),
         ("NUMBA_DISABLE_JIT", "1", "NUMBA_DISABLE_JIT turns compilation off", False),
     ],
 )
@@ -123,6 +124,17 @@ def test_variables_with_bad_values(call, tested, monkeypatch, name, value, probl
     assert done.status == int(fatal)
     assert problem in done.out
     assert f"unset {name}" in done.out
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize(("wanted", "good"), [("/tmp/cache", True), ("/tmp/elsewhere", False)])
+def test_a_cache_folder_that_is_not_used(call, tested, monkeypatch, wanted, good):
+    """Numba passes over a folder that it cannot write, without a word."""
+    tested({"cache": [{**GOOD["kernels"]["cache"][0], "folder": "/tmp/cache/kernels_1a2b"}]})
+    monkeypatch.setenv("NUMBA_CACHE_DIR", wanted)
+    done = call("doctor")
+    assert done.status == 0
+    assert (f"NUMBA_CACHE_DIR={wanted} is not writable" in done.out) is not good
 
 
 @pytest.mark.smoke

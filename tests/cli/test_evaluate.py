@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.examples.conftest import small_set  # noqa: F401
+from tinycnn import datasets
 from tinycnn.cli import evaluate, models
 from tinycnn.datasets import load_mnist, scale_images
 from tinycnn.metrics import wilson_interval
@@ -52,9 +53,12 @@ def test_pictures_of_errors_on_request(call, model, small_set, tmp_path):  # noq
 
 
 def test_without_a_model_it_is_that_of_the_package(call, small_set, monkeypatch):  # noqa: F811
-    """In whole batches, so that a bar can move: the same outputs as in one call."""
+    """In whole batches, so that a bar can move: the same outputs. It warns of other data."""
     monkeypatch.setattr(evaluate, "CHUNK", 64)
-    found = call("evaluate", "--data", small_set, "--json").json
+    monkeypatch.setattr(datasets, "unlike_mnist", lambda x: [f"{len(x)} are clothes"], raising=False)
+    done = call("evaluate", "--data", small_set, "--json")
+    assert done.err == ("tinycnn: warning: unlike MNIST, which mnist_cnn was trained on: 70 are clothes\n")
+    found = done.json
     assert (found["models"][0]["path"], found["models"][0]["epochs"]) == ("mnist_cnn", 30)
     assert found["errors"] == 0
 

@@ -32,7 +32,9 @@ def prepared(monkeypatch, tmp_path):
     def prepare_digit(path):
         digits = prepare_digits(path)
         if len(digits) > 1:
-            raise ValueError(f"image: expected one digit, received {len(digits)}; use prepare_digits")
+            raise ValueError(
+                f"image: expected one digit, received {len(digits)}; use tinycnn.datasets.prepare_digits"
+            )
         return digits[0]
 
     def unlike_mnist(image):
@@ -78,7 +80,7 @@ def test_a_picture_that_is_none_does_not_stop_the_others(call, tmp_path, extra):
     errors = {
         "no.png": "no.png: No such file or directory",
         "notes.txt": "image: expected a picture, received notes.txt",
-        "row.png": "image: expected one digit, received 3; use prepare_digits",
+        "row.png": "image: expected one digit, received 3; use --several",
     }
     if extra:
         found = {entry["file"]: entry.get("error") for entry in done.json["images"]}
@@ -87,7 +89,7 @@ def test_a_picture_that_is_none_does_not_stop_the_others(call, tmp_path, extra):
     assert done.err.splitlines() == [
         "tinycnn: error: no.png: No such file or directory",
         "tinycnn: error: notes.txt: image: expected a picture, received notes.txt",
-        "tinycnn: error: row.png: image: expected one digit, received 3; use prepare_digits",
+        "tinycnn: error: row.png: image: expected one digit, received 3; use --several",
     ]
     assert [line.split()[:2] for line in done.out.splitlines()[1:]] == [["seven.png", "7"], ["two.png", "2"]]
 

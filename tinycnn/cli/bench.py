@@ -22,6 +22,7 @@ from tinycnn.datasets import load_mnist, scale_images
 SECONDS = 5.0
 MOST_SECONDS = 15.0
 LEAST_CALLS = 3
+BUSY = 0.5  # of the cores, by the load of the last minute
 HINT = "For full benchmarks, beside other libraries: benchmarks/ in the repository."
 
 
@@ -51,6 +52,9 @@ def run(options: argparse.Namespace) -> int:
     model.compile("adam", "sparse_categorical_crossentropy")
     forward, step = operations(model)
     results: dict[str, Any] = {"batch_size": options.batch_size, "machine": machine.describe(), "results": []}
+    results["load"] = machine.load()
+    if (results["load"] or 0) > BUSY * results["machine"]["usable_cores"]:
+        output.note(f"warning: other processes are busy (load {results['load']}), so do not trust the times")
     measurements: list[tuple[str, Callable[[], Any], int, float]] = [
         ("training", lambda: model.train_step(x, y), len(x), step),
         ("inference", lambda: model.predict(x), len(x), forward),

@@ -139,6 +139,9 @@ def variable_problems(report: dict[str, Any]) -> list[Problem]:
     if set_to.get("TINYCNN_VECTOR_BYTES", "16") not in FORCED_VECTORS:
         what = f"TINYCNN_VECTOR_BYTES: expected 16, 32 or 64, received {set_to['TINYCNN_VECTOR_BYTES']!r}"
         problems.append(Problem(what, "unset TINYCNN_VECTOR_BYTES", fatal=True))
+    elif "TINYCNN_VECTOR_BYTES" in set_to:
+        what = f"TINYCNN_VECTOR_BYTES={set_to['TINYCNN_VECTOR_BYTES']} replaces the width of this processor"
+        problems.append(Problem(what, "unset TINYCNN_VECTOR_BYTES"))
     if set_to.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         problems.append(Problem("NUMBA_DISABLE_JIT turns compilation off", "unset NUMBA_DISABLE_JIT"))
     return problems
@@ -179,6 +182,10 @@ def cache_problems(facts: dict[str, Any], about: dict[str, Any]) -> list[Problem
     if "cache" not in facts:
         return problems
     own_folder = "set NUMBA_CACHE_DIR to a folder of your own"
+    wanted = os.environ.get("NUMBA_CACHE_DIR")
+    if wanted and not all(Path(wanted) in Path(cache["folder"]).parents for cache in facts["cache"]):
+        what = f"NUMBA_CACHE_DIR={wanted} is not writable, so kernels are kept elsewhere or not at all"
+        problems.append(Problem(what, own_folder))
     if not facts["cache"]:
         what = "no cache folder is writable, so kernels are compiled again by each process"
         problems.append(Problem(what, own_folder))

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 import tinycnn
+from tinycnn import datasets
 from tinycnn.cli import models, output
 from tinycnn.cli.output import UsageError, say
 from tinycnn.cli.train import VALIDATION_IMAGES, VALIDATION_SEED
@@ -72,6 +73,9 @@ def run(options: argparse.Namespace) -> int:
     results["shared"] = shared_images(x_train[rows], x)
     show(f"Images that are in the training set too: {results['shared']}")
     images = scale_images(x)
+    if options.data is not None and names == [models.PRETRAINED]:
+        for difference in datasets.unlike_mnist(images):
+            output.note(f"warning: unlike MNIST, which {models.PRETRAINED} was trained on: {difference}")
     outputs = np.mean([predict(network, images, options.views) for network in networks], 0)
     results |= figures(y, outputs)
     show(figures_text(results))

@@ -27,13 +27,13 @@ CGROUP = Path("/sys/fs/cgroup")
 VARIABLES = {
     "TINYCNN_ALGORITHM": "every convolution and pool runs by this algorithm, where it can",
     "TINYCNN_VECTOR_BYTES": "kernels use vectors of this width, whatever the processor has",
-    "TINYCNN_QUIET": "1: no notice before kernels are compiled",
-    "TINYCNN_DEBUG": "1: the command shows where an error came from",
+    "TINYCNN_QUIET": "silences the notice before kernels are compiled, unless it is 0",
+    "TINYCNN_DEBUG": "the command shows where an error came from, unless it is 0",
     "NUMBA_CACHE_DIR": "compiled kernels are kept in this folder",
     "NUMBA_CACHE_LOCATOR_CLASSES": "where Numba looks for a cache folder",
     "NUMBA_NUM_THREADS": "the number of threads of kernels",
     "NUMBA_THREADING_LAYER": "the threads that kernels run on",
-    "NUMBA_DISABLE_JIT": "1: nothing is compiled",
+    "NUMBA_DISABLE_JIT": "nothing is compiled, unless it is 0",
     "NUMBA_CPU_NAME": "kernels are compiled for this processor",
     "NUMBA_CPU_FEATURES": "kernels are compiled for these instructions",
     "OMP_NUM_THREADS": "the number of threads of OpenMP, and of many BLAS libraries",
@@ -44,8 +44,6 @@ VARIABLES = {
     "OPENBLAS_NUM_THREADS": "the number of threads of OpenBLAS, for NumPy",
     "MKL_NUM_THREADS": "the number of threads of MKL, for NumPy",
     "VECLIB_MAXIMUM_THREADS": "the number of threads of Accelerate, for NumPy",
-    "PYTHONHASHSEED": "has no effect on a run: every random number has a seed of its own",
-    "PYTHONDONTWRITEBYTECODE": "has no effect on the cache of kernels",
 }
 
 
@@ -90,6 +88,14 @@ def cpu_limit(root: Path = CGROUP) -> float | None:
         if len(numbers) == 2 and all(number.isdigit() for number in numbers) and int(numbers[1]):
             return int(numbers[0]) / int(numbers[1])
     return None
+
+
+def load() -> float | None:
+    """Return the mean number of processes that wanted to run in the last minute; None if unknown."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (OSError, AttributeError):  # Windows has none
+        return None
 
 
 def memory(root: Path = CGROUP) -> int | None:

@@ -2,7 +2,7 @@
 
 ::
 
-    "mnist_cnn" -> the file of the package          "run/" -> run/checkpoint.npz          "model.h5" -> load_model
+    "mnist_cnn" -> the file of the package      "run/" -> run/checkpoint.npz      "model.h5" -> load_model
 """
 
 import argparse

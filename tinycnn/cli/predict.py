@@ -26,6 +26,7 @@ from tinycnn.kernels.selection import requested, use_algorithm
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 INPUT = (28, 28, 1)
 WIDEST_NAME = 48
+FUNCTION = "tinycnn.datasets.prepare_digits"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +95,8 @@ def predicted(model: tinycnn.Sequential, path: Path, options: argparse.Namespace
     try:
         x = datasets.prepare_digits(path) if options.several else datasets.prepare_digit(path)[np.newaxis]
     except (OSError, ValueError, MemoryError) as error:
-        return {"file": str(path), "error": output.sentence(error)}
+        # what the library says to a program, said to the user of the command
+        return {"file": str(path), "error": output.sentence(error).replace(FUNCTION, "--several")}
     with use_algorithm("im2col") if requested().algorithm == "auto" else nullcontext():
         outputs = model.predict(x)
     return {

@@ -32,11 +32,14 @@ def main() -> None:
 
 def report() -> dict[str, Any]:
     """Return the results of all tests and what Numba runs on; an error is text in the place of a result."""
-    found: dict[str, Any] = {"algorithms": {}, "prediction": attempt(predict)}
-    for algorithm in kernels.ALGORITHMS:
-        found["algorithms"][algorithm] = attempt(partial(compare, algorithm))
-    found["kernels"] = attempt(numba_facts)
-    return found
+    cache = attempt(cache_facts)  # first, since the tests compile damaged entries again
+    algorithms = {name: attempt(partial(compare, name)) for name in kernels.ALGORITHMS}
+    prediction = attempt(predict)
+    return {
+        "algorithms": algorithms,
+        "prediction": prediction,
+        "kernels": {**cache, **attempt(numba_facts)},
+    }
 
 
 def attempt(test: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -76,7 +79,7 @@ def predict() -> dict[str, Any]:
 
 
 def numba_facts() -> dict[str, Any]:
-    """Return what kernels run on: vectors, threads, and the folders of the compilation cache."""
+    """Return what kernels run on: vectors and threads."""
     import llvmlite.binding as llvm
     import numba
 
@@ -88,7 +91,6 @@ def numba_facts() -> dict[str, Any]:
         "vector_bytes": simd.VECTOR_BYTES,
         "threads": numba.get_num_threads(),
         "threading_layer": threading_layer(),
-        "cache": [cache_facts(folder) for folder in cache_folders()],
     }
 
 
@@ -124,12 +126,19 @@ def cache_folders() -> list[Path]:
     return sorted(found)
 
 
-def cache_facts(folder: Path) -> dict[str, Any]:
+def cache_facts() -> dict[str, Any]:
+    """Return the folders of the compilation cache, as they are now."""
+    from tinycnn.kernels.runtime import jit
+
+    return {"cache": [folder_facts(folder, jit.sources_stamp()) for folder in cache_folders()]}
+
+
+def folder_facts(folder: Path, stamp: str) -> dict[str, Any]:
     """Return the size of a cache folder and its entries by their state."""
-    from tinycnn.kernels.runtime import cache, jit
+    from tinycnn.kernels.runtime import cache
 
     files = [path for path in folder.glob("*.nb[ic]") if path.is_file()]
-    counts = cache.survey(folder, jit.sources_stamp())
+    counts = cache.survey(folder, stamp)
     return {
         "folder": str(folder),
         "files": len(files),
