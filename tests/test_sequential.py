@@ -17,7 +17,8 @@ from tinycnn.training import Callback
 
 pytestmark = pytest.mark.smoke
 
-SUMMARY = (Path(__file__).parent / "golden" / "mnist_cnn_summary.txt").read_text().removesuffix("\n")
+GOLDEN = Path(__file__).parent / "golden"
+SUMMARY = (GOLDEN / "mnist_cnn_summary.txt").read_text(encoding="utf-8").removesuffix("\n")
 
 
 def endless():

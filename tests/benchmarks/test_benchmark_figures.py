@@ -60,7 +60,7 @@ def test_the_summary_is_the_median_and_the_spread_in_milliseconds():
 def test_a_table_is_printed_and_read_again(tmp_path, capsys):
     """Numbers to the right, a dash where there is none; the file holds the raw numbers and the command."""
     write_json(tmp_path / "t.json", "conv", ["--rounds", "3", "--json", "a b"], MACHINE, [table()], limit=1)
-    content = json.loads((tmp_path / "t.json").read_text())
+    content = json.loads((tmp_path / "t.json").read_text(encoding="utf-8"))
     assert content["command"] == "python benchmarks/conv.py --rounds 3 --json 'a b'"
     assert (content["machine"], content["limit"]) == (MACHINE, 1)
     assert content["tables"][0]["rows"][0] == {"who": "a", "ms": 1.5, "share": 0.25}
@@ -78,7 +78,7 @@ def test_the_page_of_results_is_made_of_the_files(tmp_path, capsys):
         write_json(tmp_path / f"{name}.json", name, ["--x"], MACHINE, [table()])
     files = [str(tmp_path / f"{name}.json") for name in ("conv", "training")]
     results.main([*files, "--out", str(tmp_path / "R.md"), "--picture", "conv.png"])
-    page = (tmp_path / "R.md").read_text()
+    page = (tmp_path / "R.md").read_text(encoding="utf-8")
     assert page.index("## conv") < page.index("`python benchmarks/training.py --x`")
     for text in (
         "| a | 1.50 | 25% |",

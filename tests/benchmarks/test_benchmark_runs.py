@@ -19,7 +19,7 @@ PEERS_REASON = "the peers extra is not installed"
 
 
 def tables_of(path):
-    return json.loads(path.read_text())["tables"]
+    return json.loads(path.read_text(encoding="utf-8"))["tables"]
 
 
 def in_subprocess(name, *options, folder):
@@ -84,7 +84,8 @@ def test_conv_does_not_time_what_is_wrong(tmp_path, quick_machine, capsys):
     rows = tables_of(tmp_path / "c.json")[0]["rows"]
     assert [row["reason"][:8] for row in rows] == ["refused:", "wrong: r"]
     assert not any("ms" in row for row in rows)
-    path.write_text(path.read_text().partition("def conv2d_grad_filter")[0])
+    text = path.read_text(encoding="utf-8").partition("def conv2d_grad_filter")[0]
+    path.write_text(text, encoding="utf-8")
     assert conv.main(options) == 0
 
 
@@ -254,7 +255,7 @@ def test_accuracy(tmp_path):
     options = ["--recipe", "fast", "--epochs", "1", "--data", str(tmp_path), "--work", str(tmp_path / "work")]
     for seeds in ("1", "2"):
         accuracy.main([*options, "--seeds", seeds, "--out", str(tmp_path)])
-    lines = (tmp_path / "fast.csv").read_text().splitlines()
+    lines = (tmp_path / "fast.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0].split(",") == accuracy.COLUMNS
     x, y = load_mnist(tmp_path)[1]
     for seed, line in enumerate(lines[1:]):

@@ -29,7 +29,7 @@ def test_the_picture_of_errors_has_an_end(monkeypatch, tmp_path):
     (tmp_path / "errors.png").write_bytes(b"")
     evaluate.write_errors(np.zeros((1000, 2, 2, 1)), np.ones(1000, int), outputs, tmp_path)
     assert drawn == [evaluate.MOST_DRAWN]
-    assert len((tmp_path / "errors.csv").read_text().splitlines()) == 1001
+    assert len((tmp_path / "errors.csv").read_text(encoding="utf-8").splitlines()) == 1001
     evaluate.write_errors(np.zeros((1000, 2, 2, 1)), np.zeros(1000, int), outputs, tmp_path)
     assert not (tmp_path / "errors.png").exists()
 

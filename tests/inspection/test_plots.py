@@ -20,7 +20,7 @@ def test_images_are_drawn_in_rows(tmp_path):
     assert rows.max() < 0.6 * dark.shape[0]  # the first image is in the upper left, below its caption
     assert columns.max() < 0.4 * dark.shape[1]
     plot_images(np.zeros((2, 5, 5, 3)), tmp_path / "i.svg")
-    assert "<svg" in (tmp_path / "i.svg").read_text()
+    assert "<svg" in (tmp_path / "i.svg").read_text(encoding="utf-8")
 
 
 def test_range_test(tmp_path):
@@ -28,7 +28,7 @@ def test_range_test(tmp_path):
     rates = np.geomspace(1e-4, 1, 30)
     losses = np.linspace(2, 1, 30)
     plot_range_test(RangeTest(rates, losses, losses, 0.01), tmp_path / "r.svg", "title")
-    text = (tmp_path / "r.svg").read_text()
+    text = (tmp_path / "r.svg").read_text(encoding="utf-8")
     assert "<svg" in text
     assert text.count("<!-- suggestion 0.01 -->") == 1
 

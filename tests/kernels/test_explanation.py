@@ -335,7 +335,7 @@ def test_the_text_to_the_character(capsys):
     model = mnist_cnn(seed=0)
     model.compile()
     text = explain(model)
-    assert text + "\n" == GOLDEN.read_text()
+    assert text + "\n" == GOLDEN.read_text(encoding="utf-8")
     assert capsys.readouterr().out == text + "\n"
 
 

@@ -1,7 +1,6 @@
 """A run that was stopped, at any moment and in any way, ends with the bits of one that was not."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -106,7 +105,7 @@ def test_a_stopped_run_ends_with_the_same_bits(tmp_path, whole_runs, step, error
     assert model.optimizer.rate == whole.optimizer.rate
     assert (model.epochs_trained, model.steps_trained) == (whole.epochs_trained, whole.steps_trained)
     assert (model.history.epoch, model.history.history) == (whole.history.epoch, whole.history.history)
-    assert (tmp_path / "run.csv").read_text() == csv.read_text()
+    assert (tmp_path / "run.csv").read_text(encoding="utf-8") == csv.read_text(encoding="utf-8")
     for callback, twin in zip(callbacks, again, strict=True):
         for value, other in zip(callback.get_state().values(), twin.get_state().values(), strict=True):
             np.testing.assert_array_equal(value, other)
@@ -268,10 +267,10 @@ def test_an_appended_log_has_each_epoch_once(tmp_path):
     arguments = {"batch_size": 16, "epochs": 2, "checkpoint": tmp_path / "run", "verbose": 0}
     with pytest.raises(KeyboardInterrupt):
         network().fit(X, Y, callbacks=[CSVLogger(tmp_path / "log.csv", append=True), Die()], **arguments)
-    assert len((tmp_path / "log.csv").read_text().splitlines()) == 3
+    assert len((tmp_path / "log.csv").read_text(encoding="utf-8").splitlines()) == 3
     Die.on_evaluate_end = Callback.on_evaluate_end
     network().fit(X, Y, callbacks=[CSVLogger(tmp_path / "log.csv", append=True), Die()], **arguments)
-    lines = (tmp_path / "log.csv").read_text().splitlines()
+    lines = (tmp_path / "log.csv").read_text(encoding="utf-8").splitlines()
     assert [line.split(",")[0] for line in lines] == ["epoch", "1", "1", "2"]
 
 
@@ -338,7 +337,7 @@ def test_kill(tmp_path, deaths):
             while written(path) == before and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.001)
             time.sleep(0.007 * attempt)
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.communicate()
         assert not (tmp_path / "final.npz").exists()
     with start() as process:

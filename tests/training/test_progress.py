@@ -1,15 +1,12 @@
 """What a user sees while training, the files of the history, and Ctrl-C."""
 
 import csv
-import fcntl
 import os
-import pty
 import re
 import signal
 import struct
 import subprocess
 import sys
-import termios
 import threading
 
 import numpy as np
@@ -108,6 +105,7 @@ def test_silence_on_request(capsys):
 
 def test_a_bar_in_a_terminal():
     """With loss, accuracy, images/s and the time left."""
+    fcntl, pty, termios = map(pytest.importorskip, ("fcntl", "pty", "termios"))  # not on Windows
     ours, theirs = pty.openpty()
     rows, columns = 30, 140
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -149,7 +147,7 @@ def test_history_to_csv(tmp_path):
         rows = list(csv.reader(file))
     assert rows == [["epoch", "loss", "accuracy"], ["1", "0.5", "0.25"], ["2", "0.333333", "1"]]
     History().to_csv(tmp_path / "empty.csv")
-    assert (tmp_path / "empty.csv").read_text() == "epoch\n"
+    assert (tmp_path / "empty.csv").read_text(encoding="utf-8") == "epoch\n"
 
 
 def test_plot_history(tmp_path):
@@ -162,7 +160,7 @@ def test_plot_history(tmp_path):
     plot_history(history, tmp_path / "h.png", "title")
     assert (tmp_path / "h.png").read_bytes()[:4] == b"\x89PNG"
     plot_history(history, tmp_path / "h.svg")
-    assert "<svg" in (tmp_path / "h.svg").read_text()
+    assert "<svg" in (tmp_path / "h.svg").read_text(encoding="utf-8")
     with pytest.raises(ValueError, match="expected at least one epoch, received none"):
         plot_history(History(), tmp_path / "no.png")
 

@@ -52,8 +52,11 @@ def write(path: str | os.PathLike[str], snapshot: Snapshot, extra: Extra | None 
         run, own = extra
         arrays["run.json"] = np.array(to_json({**run, "arrays": len(own)}))
         arrays |= {f"run/{i}": array for i, array in enumerate(own)}
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]  # NumPy's hints take them for its options
+    # As np.savez does, which in older versions of NumPy leaves the archive open after an error
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def read(path: str | os.PathLike[str]) -> Snapshot:

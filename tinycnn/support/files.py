@@ -12,12 +12,15 @@ import pkgutil
 import secrets
 import stat
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 LONGEST_NAME = 255  # bytes, on most file systems
+#: Seconds between attempts to replace a file that another process has open; Windows refuses it until then.
+PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if os.name == "nt" else ()
 
 
 @contextmanager
@@ -51,7 +54,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         if mode is not None:
             temporary.chmod(mode)  # the umask may have taken some of it
         _fsync(temporary)
-        os.replace(temporary, target)
+        replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
     if os.name == "posix":
@@ -104,6 +107,26 @@ def writable(path: str | os.PathLike[str]) -> Path:
     if target.exists() and not os.access(target, os.W_OK):
         raise PermissionError(f"expected a file that may be written, received a write-protected one: {path}")
     return target
+
+
+def replace(source: Path, target: Path) -> None:
+    """Rename a file to a name that may exist already, as one indivisible operation.
+
+    On Windows this fails while a reader, a virus scanner or another writer has the target open, usually for
+    milliseconds. So it is tried again for a second.
+
+    Raises
+    ------
+    OSError
+        When the system refuses it, and on Windows still refuses it after a second.
+    """
+    for pause in PAUSES:
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            time.sleep(pause)
+    os.replace(source, target)
 
 
 def _fsync(path: Path) -> None:

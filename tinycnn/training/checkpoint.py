@@ -30,6 +30,7 @@ from tinycnn.saving import conversion, npz
 from tinycnn.saving.model import Model, compiled
 from tinycnn.saving.snapshot import check
 from tinycnn.support import checks
+from tinycnn.support.files import replace
 from tinycnn.support.notices import notice
 from tinycnn.training.callbacks import Callback
 from tinycnn.training.history import History
@@ -120,8 +121,8 @@ class Checkpoint:
         # The new file is complete before the old one is renamed: a full disk or a kill leaves at least one.
         npz.write(self.folder / NEW, conversion.take(model), (run, arrays))
         if (self.folder / NAME).exists():
-            os.replace(self.folder / NAME, self.folder / PREVIOUS)
-        os.replace(self.folder / NEW, self.folder / NAME)
+            replace(self.folder / NAME, self.folder / PREVIOUS)
+        replace(self.folder / NEW, self.folder / NAME)
         self._saved_at = time.monotonic()
 
     def begin(self, model: Model, callbacks: Sequence[Callback]) -> Position:

@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -135,7 +134,7 @@ def test_a_killed_process_leaves_a_cache_that_the_next_can_use(script, tmp_path)
     deadline = time.monotonic() + 60
     while not list(folder.rglob("*.nb*")) and time.monotonic() < deadline:
         time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.communicate()
     assert run(script, folder)[0].startswith("20.0")
     assert run(script, folder) == (LOADED, "")

@@ -145,16 +145,17 @@ def test_the_stamp_covers_the_code_of_every_kernel(tmp_path, monkeypatch):
     monkeypatch.setattr(jit_module, "KERNELS", tmp_path)
     stamp = sources_stamp.__wrapped__()
     assert stamp == sources_stamp()
-    compiled = [path for path in tmp_path.rglob("*.py") if "runtime.jit import" in path.read_text()]
+    sources = {path: path.read_text(encoding="utf-8") for path in tmp_path.rglob("*.py")}
+    compiled = [path for path, source in sources.items() if "runtime.jit import" in source]
     assert len(compiled) > 10
     for path in compiled:
-        edited = path.read_text().replace('"""', '"""Another word. ', 1)  # the docstring of the module
-        path.write_text("# a comment\n" + edited)
+        edited = sources[path].replace('"""', '"""Another word. ', 1)  # the docstring of the module
+        path.write_text("# a comment\n" + edited, encoding="utf-8")
     assert sources_stamp.__wrapped__() == stamp
     one_of_each_folder = {path.parent: path for path in compiled}.values()
     assert len(one_of_each_folder) > 5
     for number, path in enumerate(one_of_each_folder):
-        path.write_text(f"{path.read_text()}\nX = {number}\n")
+        path.write_text(path.read_text(encoding="utf-8") + f"\nX = {number}\n", encoding="utf-8")
         changed = sources_stamp.__wrapped__()
         assert changed != stamp
         stamp = changed

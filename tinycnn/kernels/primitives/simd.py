@@ -61,10 +61,9 @@ def _vector_bytes() -> int:
 
 
 VECTOR_BYTES = _vector_bytes()
+ARM = llvm.get_default_triple().startswith(("aarch64", "arm64"))  # the latter on macOS
 #: Rows and vectors of the block of C that a micro-kernel holds in registers; see `gemm`.
-REGISTER_BLOCK = {64: (6, 4), 32: (6, 2), 16: (6, 4) if "aarch64" in llvm.get_default_triple() else (6, 2)}[
-    VECTOR_BYTES
-]
+REGISTER_BLOCK = {64: (6, 4), 32: (6, 2), 16: (6, 4) if ARM else (6, 2)}[VECTOR_BYTES]
 
 
 class Simd:
