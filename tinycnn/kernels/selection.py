@@ -122,10 +122,10 @@ def check_algorithm(name: str) -> str:
 def use_algorithm(name: str) -> Iterator[None]:
     """Compute with one algorithm inside a with-block, for layers whose own `algorithm` is "auto".
 
-    The block applies to its own thread and its own asynchronous task. Another thread does not see the request,
-    also one of a pool or one that is started inside the block (unless Python's `thread_inherit_context` is on).
-    Carry it over with `contextvars.copy_context().run`, as below, or request an algorithm for the whole process
-    by TINYCNN_ALGORITHM.
+    The block applies to its own thread and its own asynchronous task. Another thread does not see the
+    request, also one of a pool or one that is started inside the block (unless Python's option
+    `thread_inherit_context` is on). Carry it over with `contextvars.copy_context().run`, as below, or request
+    an algorithm for the whole process by TINYCNN_ALGORITHM.
 
     Parameters
     ----------
