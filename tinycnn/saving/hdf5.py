@@ -177,7 +177,9 @@ def _json(root: Group, attribute: str) -> dict[str, Any]:
 
 def _optional_text(holders: tuple[Group, ...], attribute: str) -> str | None:
     """Return an attribute, one text, of the first of the holders that has it."""
-    found = [texts for group in holders if attribute in group.attributes for texts in _texts(group, attribute)]
+    found = [
+        texts for group in holders if attribute in group.attributes for texts in _texts(group, attribute)
+    ]
     return found[0] if found else None
 
 
