@@ -38,6 +38,7 @@ from tinycnn.kernels.explanation import (
 from tinycnn.kernels.selection import Choice, automatic_matmul
 from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D
 from tinycnn.support.randomness import draw_mask, dropout_mask
+from tinycnn.support.sums import sum_rows
 
 
 class Runnable(Protocol):
@@ -305,7 +306,7 @@ class FusedDense(Fused):
         dz = self._activation.gradient(y, dy if factors is None else dy * factors)
         self._matmul(rows.T, dz, self.dense.grads["kernel"])
         if self.dense.use_bias:
-            dz.sum(axis=0, out=self.dense.grads["bias"])
+            self.dense.grads["bias"][...] = sum_rows(dz)
         return dz
 
     def _matmul(self, a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:

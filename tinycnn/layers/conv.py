@@ -20,6 +20,7 @@ from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.keras_names import WeightNamed
 from tinycnn.support import checks
 from tinycnn.support.checks import Pads, Pair
+from tinycnn.support.sums import sum_rows
 
 
 class Conv2D(Layer):
@@ -147,7 +148,7 @@ class Conv2D(Layer):
         dz = self._activation.gradient(y, dy)
         w_shape = self.params["kernel"].shape
         dw = kernels.conv2d_grad_filter(x, dz, w_shape, *self.geometry(), self.algorithm)
-        self.assign_grads(dw, dz.sum(axis=(0, 1, 2)))
+        self.assign_grads(dw, sum_rows(dz.reshape(-1, self.filters)))
         return dz
 
     def assign_grads(self, dw: np.ndarray, db: np.ndarray) -> None:

@@ -14,6 +14,7 @@ from tinycnn import activations, initializers, kernels, regularizers
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.keras_names import WeightNamed
 from tinycnn.support import checks
+from tinycnn.support.sums import sum_rows
 
 
 class Dense(Layer):
@@ -102,5 +103,5 @@ class Dense(Layer):
         dz = self._activation.gradient(y, dy)
         kernels.matmul(x.T, dz, out=self.grads["kernel"])
         if self.use_bias:
-            dz.sum(axis=0, out=self.grads["bias"])
+            self.grads["bias"][...] = sum_rows(dz)
         return dz

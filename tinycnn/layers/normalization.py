@@ -17,6 +17,8 @@ from tinycnn import initializers
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.keras_names import WeightNamed
 from tinycnn.support import checks
+from tinycnn.support.ranges import flush
+from tinycnn.support.sums import mean_rows, sum_rows
 
 
 class BatchNormalization(Layer):
@@ -86,33 +88,74 @@ class BatchNormalization(Layer):
         if from_batch and not x.size:
             raise ValueError(f"{self.label}: expected at least one image, received shape {x.shape}")
         if from_batch:
-            batch_axes = tuple(range(x.ndim - 1))
-            batch_mean, batch_variance = x.mean(axis=batch_axes), x.var(axis=batch_axes)
-            mean[...] = self.momentum * mean + (1 - self.momentum) * batch_mean
-            variance[...] = self.momentum * variance + (1 - self.momentum) * batch_variance
-            mean, variance = batch_mean, batch_variance
-        inverse = 1 / np.sqrt(variance + x.dtype.type(self.epsilon))
-        x_hat = (x - mean) * inverse
+            centred, batch_mean, deviation = _statistics(x)
+            self._update_averages(batch_mean, deviation)
+            inverse = (1 / np.hypot(deviation, np.sqrt(self.epsilon))).astype(x.dtype)
+        else:
+            centred, inverse = x - mean, 1 / np.sqrt(variance + x.dtype.type(self.epsilon))
+        x_hat = centred * inverse
         if training:
             self._saved = x_hat, inverse, from_batch
         y = x_hat * self.params["gamma"] if self.scale else x_hat
         return y + self.params["beta"] if self.center else y
 
+    def _update_averages(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+        """Add the mean and the variance of a batch to the moving averages.
+
+        A variance that the dtype does not hold counts as its largest number: infinity would stay for ever.
+        """
+        variance = np.square(np.minimum(deviation, np.sqrt(np.finfo(self.dtype).max)))
+        for name, value in {"moving_mean": mean, "moving_variance": variance}.items():
+            average = self.state[name]
+            average[...] = self.momentum * average + (1 - self.momentum) * value
+            flush(average)
+
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Assign the gradients and return dx.
 
-        The mean and the variance of the batch depend on x. With g = gamma * dy and
-        inverse = 1 / sqrt(variance + epsilon), dx = inverse * (g - mean(g) - x_hat * mean(g * x_hat)). The
-        moving averages do not depend on x; with them, dx = inverse * g.
+        The mean and the variance of the batch depend on x. With inverse =
+        1 / sqrt(variance + epsilon), dx = gamma * inverse * (dy - mean(dy) - x_hat * mean(dy * x_hat)). The
+        moving averages do not depend on x; with them, dx = gamma * inverse * dy.
         """
         x_hat, inverse, from_batch = self.saved()
         self.check_gradient(dy, x_hat.shape)
-        batch_axes = tuple(range(dy.ndim - 1))
+        C, count = dy.shape[-1], max(dy.size // dy.shape[-1], 1)
+        sum_dy, sum_dy_x_hat = sum_rows(dy.reshape(-1, C)), sum_rows((dy * x_hat).reshape(-1, C))
         if self.scale:
-            self.grads["gamma"][...] = (dy * x_hat).sum(axis=batch_axes)
+            self.grads["gamma"][...] = sum_dy_x_hat
+            inverse = inverse * self.params["gamma"]
         if self.center:
-            self.grads["beta"][...] = dy.sum(axis=batch_axes)
-        g = dy * self.params["gamma"] if self.scale else dy
+            self.grads["beta"][...] = sum_dy
         if not from_batch:
-            return inverse * g
-        return inverse * (g - g.mean(axis=batch_axes) - x_hat * (g * x_hat).mean(axis=batch_axes))
+            return inverse * dy
+        mean_dy, mean_dy_x_hat = (total / count for total in (sum_dy, sum_dy_x_hat))
+        return inverse * (dy - mean_dy.astype(dy.dtype) - x_hat * mean_dy_x_hat.astype(dy.dtype))
+
+
+def _statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return x - mean, and the mean and the standard deviation (C,) in float64, of x (N, ..., C).
+
+    Sums or squares that the dtype does not hold are computed again in units of the largest number.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        centred, mean, deviation = _moments(x)
+    if np.isfinite(deviation).all():
+        return centred, mean, deviation
+    unit = np.abs(x).max(axis=tuple(range(x.ndim - 1))).astype(np.float64)
+    unit[unit == 0] = 1
+    centred, mean, deviation = _moments(x / unit)
+    return (centred * unit).astype(x.dtype), mean * unit, deviation * unit
+
+
+def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Do the work of `_statistics`.
+
+    The mean is rounded to the dtype of x before it is subtracted. The mean of what is left, which would be 0
+    otherwise, is subtracted too. So a constant channel becomes 0, however large the constant.
+    """
+    C = x.shape[-1]
+    mean = mean_rows(x.reshape(-1, C)).astype(x.dtype)
+    centred = x - mean
+    rest = mean_rows(centred.reshape(-1, C))
+    centred -= rest.astype(x.dtype)
+    return centred, mean + rest, np.sqrt(mean_rows(np.square(centred).reshape(-1, C)))

@@ -14,6 +14,7 @@ from tinycnn.kernels.selection import POOL_ALGORITHMS
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.support import checks
 from tinycnn.support.checks import Pads, Pair
+from tinycnn.support.sums import mean_rows
 
 
 class _Pooling2D(Layer):
@@ -136,7 +137,8 @@ class GlobalAveragePooling2D(Layer):
         self.check_input(x)
         if training:
             self._saved = x.shape
-        return x.mean(axis=(1, 2))
+        N, H, W, C = x.shape
+        return mean_rows(x.reshape(N, H * W, C)).astype(x.dtype)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         """Return dx (N, H, W, C): each element of dy is shared equally among the pixels of its image."""

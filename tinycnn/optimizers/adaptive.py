@@ -17,6 +17,7 @@ from tinycnn.kernels.selection import COMPILED_ADAM_PARAMETERS
 from tinycnn.optimizers.base import Optimizer
 from tinycnn.optimizers.schedules import Schedule
 from tinycnn.support import checks
+from tinycnn.support.ranges import flush, with_squares
 
 
 class RMSprop(Optimizer):
@@ -58,22 +59,23 @@ class RMSprop(Optimizer):
         return ["velocity", *["momentum"] * bool(self.momentum), *["average_gradient"] * self.centered]
 
     def _update(self, p: np.ndarray, g: np.ndarray, rate: float, **slots: np.ndarray) -> None:
-        v = slots["velocity"]
+        v, g = slots["velocity"], with_squares(g)
         v *= self.rho
         v += (1 - self.rho) * g * g
-        denominator = v + self.epsilon
+        variance = v
         if self.centered:
             a = slots["average_gradient"]
             a *= self.rho
             a += (1 - self.rho) * g
-            denominator -= a * a
-        step = rate * g / np.sqrt(denominator)
+            variance = np.maximum(v - a * a, 0)  # rounding can bring it below 0
+        step = rate * g / np.sqrt(variance + self.epsilon)
         if self.momentum:
             m = slots["momentum"]
             m *= self.momentum
             m += step
             step = m
         p -= step
+        flush(*slots.values())
 
 
 class Adadelta(Optimizer):
@@ -110,13 +112,14 @@ class Adadelta(Optimizer):
         return ["accumulated_grad", "accumulated_delta"]
 
     def _update(self, p: np.ndarray, g: np.ndarray, rate: float, **slots: np.ndarray) -> None:
-        v, u = slots["accumulated_grad"], slots["accumulated_delta"]
+        v, u, g = slots["accumulated_grad"], slots["accumulated_delta"], with_squares(g)
         v *= self.rho
         v += (1 - self.rho) * g * g
         delta = g * np.sqrt(u + self.epsilon) / np.sqrt(v + self.epsilon)
         u *= self.rho
         u += (1 - self.rho) * delta * delta
         p -= rate * delta
+        flush(v, u)
 
 
 class Adam(Optimizer):
@@ -166,8 +169,10 @@ class Adam(Optimizer):
 
             adam.update(p, g, m, v, rate, self.beta_1, self.beta_2, self.epsilon)
             return
+        g = with_squares(g)
         m += (1 - self.beta_1) * (g - m)
         v += (1 - self.beta_2) * (g * g - v)
+        flush(m, v)
         if self.amsgrad:
             v = np.maximum(slots["velocity_hat"], v, out=slots["velocity_hat"])
         p -= rate * m / (np.sqrt(v) + self.epsilon)

@@ -22,6 +22,7 @@ from tinycnn.optimizers import schedules
 from tinycnn.optimizers.schedules import Schedule
 from tinycnn.support import checks, constructor
 from tinycnn.support.assignment import Constructed, Owned, own
+from tinycnn.support.ranges import flush, smallest_normal
 
 
 class ParameterSpan(NamedTuple):
@@ -38,6 +39,10 @@ class ParameterSpan(NamedTuple):
     name: str = ""
 
 
+#: Every so many steps, weights that have decayed to denormal numbers are set to 0.
+FLUSH_STEPS = 64
+#: Sums of squares in between are neither infinite nor made of denormal numbers.
+SQUARES = (1e-280, 1e308)
 EVERYTHING = (ParameterSpan(slice(None)),)
 
 
@@ -175,9 +180,11 @@ class Optimizer(Owned, Constructed, ABC):
         self.iterations += 1
         for decay, span in self._decayed(spans):
             p = parameters[span]
-            g = gradients[span] if scale is None else gradients[span] * gradients.dtype.type(scale)
+            g = gradients[span] if scale is None else _scaled(gradients[span], scale)
             if decay:
                 p *= 1 - rate * decay
+                if self.iterations % FLUSH_STEPS == 0:
+                    flush(p)
             slots = {}
             for name, vector in self.slots.items():
                 slots[name] = vector[span]
@@ -196,7 +203,7 @@ class Optimizer(Owned, Constructed, ABC):
 
     def _clip_scale(self, gradients: np.ndarray, spans: Sequence[ParameterSpan], most: float) -> float | None:
         """Return the factor that clips the gradients to a norm of `most`, or None if theirs is smaller."""
-        norm = math.sqrt(sum(float(np.square(gradients[s.span], dtype=np.float64).sum()) for s in spans))
+        norm = _norm([gradients[s.span] for s in spans])
         return most / norm if norm > most else None
 
     @abstractmethod
@@ -209,6 +216,31 @@ class Optimizer(Owned, Constructed, ABC):
 
     def __repr__(self) -> str:
         return constructor.describe(self)
+
+
+def _norm(vectors: Sequence[np.ndarray]) -> float:
+    """Return the Euclidean norm of all elements of some vectors.
+
+    The squares are float64, so those of float32 neither overflow nor vanish. Where those of float64 do, they
+    are computed again in units of the largest element.
+    """
+    with np.errstate(over="ignore"):
+        total = sum(float(np.square(vector, dtype=np.float64).sum()) for vector in vectors)
+    if SQUARES[0] < total < SQUARES[1]:
+        return math.sqrt(total)
+    unit = max((float(np.abs(vector).max(initial=0)) for vector in vectors), default=0.0)
+    if unit == 0 or not math.isfinite(unit):
+        return unit
+    return unit * math.sqrt(
+        sum(float(np.square(vector / unit, dtype=np.float64).sum()) for vector in vectors)
+    )
+
+
+def _scaled(g: np.ndarray, scale: float) -> np.ndarray:
+    """Return g * scale in the dtype of g, also where that holds the product but not the scale."""
+    if scale < smallest_normal(g.dtype):
+        return np.multiply(g, scale, dtype=np.float64).astype(g.dtype)
+    return g * g.dtype.type(scale)
 
 
 def _decay_rules(value: Any) -> float | dict[str, float] | None:

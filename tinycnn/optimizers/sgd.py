@@ -14,6 +14,7 @@ import numpy as np
 from tinycnn.optimizers.base import Optimizer
 from tinycnn.optimizers.schedules import Schedule
 from tinycnn.support import checks
+from tinycnn.support.ranges import flush
 
 
 class SGD(Optimizer):
@@ -53,3 +54,4 @@ class SGD(Optimizer):
         m *= self.momentum
         m -= rate * g
         p += self.momentum * m - rate * g if self.nesterov else m
+        flush(m)

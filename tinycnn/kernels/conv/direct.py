@@ -35,6 +35,8 @@ from tinycnn.support.checks import Pads, Pair
 
 # Floats of the band of image rows that a thread holds for the filter gradient: about half a level 2 cache.
 BAND = 2**17
+# Terms of a sum in registers. A longer one is cut into sums of this length: each loses fewer digits.
+LONG_SUM = 1024
 
 
 def conv2d(
@@ -163,10 +165,15 @@ def _convolve_row(row, x, w, b, y, memory, KW, strides, corner, dilation, spread
         pixel = sums[ow]
         for f in range(FP):
             pixel[f] = b[f]
+    rows, run = (count, K) if count * K <= LONG_SUM else (1, LONG_SUM)
     for g in range(groups):
-        pixels = operand(buffer, g * dilation[1] * C, row=strides[1] * C, outer=length, inner=1)
-        filters = operand(w, (first * KWC + g * K) * FP, outer=step * KWC * FP, inner=FP)
-        gemm(OW, FP // lanes, pixels, filters, operand(sums, row=FP), count, K, True)
+        for kh in range(0, count, rows):
+            for k in range(0, K, run):
+                start = kh * length + g * dilation[1] * C + k
+                pixels = operand(buffer, start, row=strides[1] * C, outer=length, inner=1)
+                start = (first + kh * step) * KWC + g * K + k
+                filters = operand(w, start * FP, outer=step * KWC * FP, inner=FP)
+                gemm(OW, FP // lanes, pixels, filters, operand(sums, row=FP), rows, min(run, K - k), True)
     for ow in range(OW):
         pixel, total = y[n, oh, ow], sums[ow]
         for f in range(F):
@@ -261,6 +268,7 @@ def _grad_filter_sum(p, x, dy, scratch, KW, strides, corner, dilation):
     (SH, SW), (DH, DW) = strides, dilation
     band, OW, width, lanes = gradients.shape[1], dy.shape[2], images.shape[2], VECTOR_BYTES // x.itemsize
     image, gradient = images[get_thread_id()], gradients[get_thread_id()]
+    rows = max(LONG_SUM // OW, 1)
     for n in range(p, N, P):
         for top in range(0, OH, band):
             count = min(band, OH - top)
@@ -268,19 +276,13 @@ def _grad_filter_sum(p, x, dy, scratch, KW, strides, corner, dilation):
             _load_gradients(dy[n, top : top + count], gradient)
             for kh in range(KH):
                 for g in range(groups):
-                    start = kh * DH * width + g * DW * C
-                    pixels = operand(image, start, row=1, outer=SH * width, inner=SW * C)
                     target = operand(partial[p, kh, g], row=FP)
-                    gemm(
-                        KW * C // groups,
-                        FP // lanes,
-                        pixels,
-                        operand(gradient, outer=OW * FP, inner=FP),
-                        target,
-                        count,
-                        OW,
-                        True,
-                    )
+                    for row in range(0, count, rows):
+                        start = (kh * DH + row * SH) * width + g * DW * C
+                        pixels = operand(image, start, row=1, outer=SH * width, inner=SW * C)
+                        dz = operand(gradient, row * OW * FP, outer=OW * FP, inner=FP)
+                        outer = min(rows, count - row)
+                        gemm(KW * C // groups, FP // lanes, pixels, dz, target, outer, OW, True)
 
 
 @jit

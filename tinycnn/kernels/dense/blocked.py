@@ -34,16 +34,27 @@ BLOCK_M, BLOCK_N, BLOCK_K = 132, 128, 480
 STRIP = 8
 # Partial sums of one row by a matrix, on this many threads at most.
 ROW_SUMS = 16
+# Terms that one row adds up in registers; longer sums are cut into sums of this length.
+LONG_SUM = 1024
+# Blocks of K whose products are held at a time. There is one for each, in the size of the result.
+LONG_BLOCKS = 32
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Return a (M, K) @ b (K, N); see `kernels.matmul`."""
     y = allocate(((len(a), b.shape[1]), a.dtype))[0] if out is None else out
     a = a if a.flags.writeable else a.copy()  # see `memory.contiguous`
+    K, run = len(b), LONG_BLOCKS * BLOCK_K
     if len(a) == 1 and b.flags.c_contiguous and b.flags.writeable:
         _row_by_matrix(a[0], b, y)
-    else:
+    elif run >= K:
         _by_blocks(a, b, y)
+    else:  # one product after the other, so that they take no more memory
+        total, product = np.zeros(y.shape), np.empty_like(y)
+        for k in range(0, K, run):
+            _by_blocks(a[:, k : k + run], b[k : k + run], product)
+            total += product
+        y[...] = total
     return y
 
 
@@ -67,7 +78,13 @@ def _multiply_run(p, x, w, partial):
     run = ceil_div(len(x), len(partial))
     first = min(p * run, len(x))
     last = min(first + run, len(x))
-    gemv(x[first:last], w[first:last], partial[p])
+    total = partial[p]
+    gemv(x[first : min(first + LONG_SUM, last)], w[first : min(first + LONG_SUM, last)], total)
+    if last - first > LONG_SUM:
+        part = np.empty_like(total)
+        for k in range(first + LONG_SUM, last, LONG_SUM):
+            gemv(x[k : min(k + LONG_SUM, last)], w[k : min(k + LONG_SUM, last)], part)
+            total += part
 
 
 def _by_blocks(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:

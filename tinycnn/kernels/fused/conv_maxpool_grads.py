@@ -73,7 +73,7 @@ def grad_filter(
     x, dy, argmax, scale = contiguous(x), contiguous(dy), contiguous(argmax), x.dtype.type(scale)
     with threads.guard:
         _grad_filter(x, dy, argmax, dw, tuple(scratch), block, padding, pool_size, pool_strides, scale)
-    return dw.reshape(w_shape), biases.sum(axis=0)
+    return dw.reshape(w_shape), biases.sum(axis=0).astype(x.dtype)
 
 
 @lru_cache(maxsize=256)
@@ -100,7 +100,7 @@ def _filter_workspace(
         ((threads, group * images * PH * PW), np.dtype(np.int32)),
         ((threads, round_up(group, COUNTS_OF_A_LINE)), np.dtype(np.int64)),
         ((sums, F, KH, row), dtype),
-        ((sums, F), dtype),
+        ((sums, F), np.dtype(np.float64)),
     ]
     return (images, group), size, specs
 
@@ -120,7 +120,8 @@ def _grad_filter(x, dy, argmax, dw, scratch, block, padding, pool_size, pool_str
 
     `scratch` holds images (threads, size), values and offsets (threads, entries) and counts (threads, lists)
     of `Lists`, and the partial sums of dw (P, F, KH, row) and db (P, F), of which sum p has the blocks p,
-    p + P, ...; `block` is (images, filters).
+    p + P, ...; `block` is (images, filters). The sums of
+    db are float64.
     """
     _, _, _, _, partial, _ = scratch
     operands = x, dy, argmax, scratch, block, padding, pool_size, pool_strides, scale

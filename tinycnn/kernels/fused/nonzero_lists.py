@@ -28,11 +28,11 @@ class Lists(NamedTuple):
 
 
 @jit
-def _append_pixel(dy, argmax, lists, bias, corner, taps, scale):
-    """Append one pooled pixel (F) to the lists of the filters with a gradient there."""
+def _append_pixel(dy, argmax, lists, sums, corner, taps, scale):
+    """Append one pooled pixel (F) to the lists of the filters with a gradient there, and to `sums`."""
     no_gradient = argmax.dtype.type(taps.size - 1)
     for f in range(dy.size):
-        bias[f] += dy[f] * scale if argmax[f] != no_gradient else dy.dtype.type(0)
+        sums[f] += dy[f] * scale if argmax[f] != no_gradient else dy.dtype.type(0)
     for f in range(dy.size):
         at = f * lists.capacity + lists.counts[f]
         lists.values[at] = dy[f] * scale
@@ -44,7 +44,7 @@ def _append_pixel(dy, argmax, lists, bias, corner, taps, scale):
 def list_by_filter(dy, argmax, lists, bias, image_shape, pool_size, pool_strides, scale):
     """List the non-zeros of dy (N, PH, PW, F), by filter, with the offsets of their pixels in (N, HP, WP, C).
 
-    Their sums are added to `bias` (F).
+    Their sums are added to `bias` (F), which is float64, row by row: a long float32 sum loses digits.
     """
     N, PH, PW, _ = dy.shape
     HP, WP, C = image_shape
@@ -52,11 +52,15 @@ def list_by_filter(dy, argmax, lists, bias, image_shape, pool_size, pool_strides
     for tap in range(taps.size):
         taps[tap] = (tap // pool_size[1] * WP + tap % pool_size[1]) * C
     lists.counts[:] = 0
+    sums = np.empty(bias.size, dy.dtype)
     for n in range(N):
         for ph in range(PH):
+            sums[:] = 0
             for pw in range(PW):
                 corner = ((n * HP + ph * pool_strides[0]) * WP + pw * pool_strides[1]) * C
-                _append_pixel(dy[n, ph, pw], argmax[n, ph, pw], lists, bias, corner, taps, scale)
+                _append_pixel(dy[n, ph, pw], argmax[n, ph, pw], lists, sums, corner, taps, scale)
+            for f in range(bias.size):
+                bias[f] += sums[f]
 
 
 @jit

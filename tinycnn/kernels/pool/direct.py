@@ -99,7 +99,7 @@ def averagepool2d(x: np.ndarray, pool_size: Pair, strides: Pair, padding: Pads =
     """See `naive.averagepool2d`."""
     OH, OW = window_output(x.shape[1:3], pool_size, strides, padding)
     (y,) = allocate(((len(x), OH, OW, x.shape[3]), x.dtype))
-    counts = window_counts(x.shape[1:3], pool_size, strides, padding).astype(x.dtype)
+    counts = window_counts(x.shape[1:3], pool_size, strides, padding)
     with threads.guard:
         _averagepool2d(contiguous(x), y, counts, pool_size, strides, (padding[0][0], padding[1][0]))
     return y
@@ -117,16 +117,17 @@ def _averagepool2d_image(n, x, y, counts, pool_size, strides, corner):
     (KH, KW), (SH, SW), (PT, PL) = pool_size, strides, corner
     _, H, W, C = x.shape
     _, OH, OW, _ = y.shape
-    y[n] = 0
+    total = np.empty(C, np.float64)  # a window may be a whole image
     for oh in range(OH):
         for ow in range(OW):
             top, left = oh * SH - PT, ow * SW - PL
+            total[:] = 0
             for h in range(max(top, 0), min(top + KH, H)):
                 for w in range(max(left, 0), min(left + KW, W)):
                     for c in range(C):
-                        y[n, oh, ow, c] += x[n, h, w, c]
+                        total[c] += x[n, h, w, c]
             for c in range(C):
-                y[n, oh, ow, c] /= counts[oh, ow]
+                y[n, oh, ow, c] = total[c] / counts[oh, ow]
 
 
 def averagepool2d_grad_input(

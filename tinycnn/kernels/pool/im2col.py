@@ -50,8 +50,9 @@ def maxpool2d_grad_input(
 
 def averagepool2d(x: np.ndarray, pool_size: Pair, strides: Pair, padding: Pads = NO_PADDING) -> np.ndarray:
     """See `naive.averagepool2d`."""
-    counts = window_counts(x.shape[1:3], pool_size, strides, padding)[:, :, None].astype(x.dtype)
-    return im2col(pad(x, padding), pool_size, strides).sum(axis=(3, 4)) / counts
+    counts = window_counts(x.shape[1:3], pool_size, strides, padding)[:, :, None]
+    sums = im2col(pad(x, padding), pool_size, strides).sum(axis=(3, 4), dtype=np.float64)
+    return (sums / counts).astype(x.dtype)
 
 
 def averagepool2d_grad_input(

@@ -77,9 +77,9 @@ def averagepool2d(x: np.ndarray, pool_size: Pair, strides: Pair, padding: Pads =
     counts = window_counts(x.shape[1:3], pool_size, strides, padding)
     y = np.zeros((x.shape[0], OH, OW, x.shape[3]), x.dtype)
     for n, oh, ow, c in np.ndindex(y.shape):
-        total = x.dtype.type(0)
+        total = 0.0  # float64: a window may be a whole image
         for kh, kw in np.ndindex(KH, KW):
-            total += xp[n, oh * SH + kh, ow * SW + kw, c]
+            total += float(xp[n, oh * SH + kh, ow * SW + kw, c])
         y[n, oh, ow, c] = total / counts[oh, ow]
     return y
 
