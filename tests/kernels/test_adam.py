@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinycnn.kernels import adam
+from tinycnn.kernels import adam, moving_average
 from tinycnn.kernels.adam import PIECE
 from tinycnn.kernels.selection import COMPILED_ADAM_PARAMETERS
 from tinycnn.optimizers import Adam, AdamW, ParameterSpan, adaptive
@@ -139,6 +139,32 @@ def test_the_kernel_alone_with_any_settings(rate, betas, epsilon, scale):
     update_by_hand(*expected, rate, *betas, epsilon)
     for ours, theirs in zip(vectors, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-13 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_moments_that_die_away_are_zero_and_never_denormal(dtype):
+    """As in the twin; so is a moving average of weights."""
+    p, m, v, average = (np.ones(PIECE + 3, dtype) for _ in range(4))
+    zeros, tiny = np.zeros_like(p), np.finfo(dtype).tiny
+    for _ in range(1100):
+        adam.update(p, zeros, m, v, 0.01, 0.5, 0.5, 1e-7)
+        moving_average.update(average, zeros, 0.5)
+        for array in (m, v, average):
+            assert not ((array != 0) & (np.abs(array) < tiny)).any()
+    for array in (m, v, average):
+        np.testing.assert_array_equal(array, 0)
+    average[3] = np.nan
+    moving_average.update(average, zeros, 0.5)
+    assert np.isnan(average[3])
+
+
+def test_a_gradient_whose_square_overflows_takes_a_step_of_the_usual_size():
+    p, m, v = (np.zeros(PIECE, np.float32) for _ in range(3))
+    g = np.full(PIECE, -1e25, np.float32)
+    g[1] = 1e9
+    adam.update(p, g, m, v, 0.01, 0.9, 0.999, 1e-7)
+    np.testing.assert_allclose(p[2:], -p[1], rtol=1e-5)
+    assert np.isfinite(v).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from tinycnn import kernels
+from tinycnn import activations, kernels
 from tinycnn.inspection import gradcheck
 from tinycnn.kernels import conv
 from tinycnn.kernels.selection import CONVOLUTIONS
@@ -249,6 +249,22 @@ def test_softmax_and_sigmoid_do_not_overflow():
     np.testing.assert_allclose(y, [[1, 0, 0]], atol=1e-37)
     assert y.min() > 0
     np.testing.assert_array_equal(ready(Activation("sigmoid"), (3,)).forward(x), [[1, 0, 0.5]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_activations_in_their_tails(dtype):
+    """As accurate for -80 as for 1, against their series; and so are the logarithms of the softmax."""
+    z = np.array([-80, -30, -10, -1, 0, 1, 30, 100], dtype)
+    exact = 1 / (1 + np.exp(-z.astype(np.longdouble)))
+    np.testing.assert_allclose(activations.sigmoid(z), exact.astype(np.float64), rtol=4 * np.finfo(dtype).eps)
+    softplus = np.log1p(np.exp(z.astype(np.longdouble))).astype(np.float64)
+    np.testing.assert_allclose(activations.softplus(z), softplus, rtol=4 * np.finfo(dtype).eps)
+    assert activations.sigmoid(np.array([-100], np.float64))[0] == pytest.approx(3.720075976020836e-44)
+    np.testing.assert_allclose(activations.tanh(z[1:4] / 1e6), z[1:4] / 1e6, rtol=1e-6)
+    log_p = activations.log_softmax(np.array([[0, 80], [1e4, -1e4]], dtype))
+    np.testing.assert_allclose(log_p, [[-80, -np.exp(-80)], [0, -2e4]], rtol=1e-6)
+    bad = np.array([np.nan, np.inf, -np.inf], dtype)
+    np.testing.assert_array_equal(activations.sigmoid(bad), [np.nan, 1, 0])
 
 
 def test_relu_is_off_at_zero_and_passes_nan():

@@ -49,7 +49,9 @@ class Conv2D(Layer):
     kernel_regularizer, bias_regularizer : str or Regularizer, optional
         Penalties that are added to the loss: names such as "l2", or objects of `tinycnn.regularizers`.
     algorithm : str
-        "auto" or a name of `tinycnn.kernels.ALGORITHMS`. A request is obeyed, or `forward` raises.
+        "auto" or a name of `tinycnn.kernels.ALGORITHMS`. A request is obeyed, or `forward` raises. Under
+        "winograd", which "auto" may choose, a pixel that is not finite affects all outputs of its tile
+        (docs/design.md); under "direct" only those of its windows.
     name : str, optional
 
     Attributes

@@ -39,7 +39,7 @@ class ParameterSpan(NamedTuple):
     name: str = ""
 
 
-#: Every so many steps, weights that have decayed to denormal numbers are set to 0.
+#: Once in this number of steps, weights that decayed to denormal numbers are set to 0.
 FLUSH_STEPS = 64
 #: Sums of squares in between are neither infinite nor made of denormal numbers.
 SQUARES = (1e-280, 1e308)

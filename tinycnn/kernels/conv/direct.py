@@ -165,7 +165,7 @@ def _convolve_row(row, x, w, b, y, memory, KW, strides, corner, dilation, spread
         pixel = sums[ow]
         for f in range(FP):
             pixel[f] = b[f]
-    rows, run = (count, K) if count * K <= LONG_SUM else (1, LONG_SUM)
+    rows, run = (max(count, 1), K) if count * K <= LONG_SUM else (1, LONG_SUM)
     for g in range(groups):
         for kh in range(0, count, rows):
             for k in range(0, K, run):

@@ -12,6 +12,9 @@ F(5,2). Over the channels, each of the alpha**2 points is a matrix product of it
 algorithms for convolutional neural networks", arXiv 1509.09308; the gradients are the adjoints of the
 three transforms. For square filters of 2 or 3, strides and dilation of 1.
 
+Each output is computed from all pixels of its tile. So a pixel that is NaN, infinite or very large affects
+all outputs of the tiles that read it, up to alpha - 1 rows and columns away, not only those of its windows.
+
 The threads share out the images of a batch; for a single image, see `winograd_image`.
 """
 
@@ -53,6 +56,8 @@ BLOCKS = 16
 # Tiles of the images that the threads transform, each its own, before the products of the filter's gradient:
 # long sums, so that dU is not loaded and stored for a few numbers each. One image at least.
 GRADIENT_BLOCK = 144
+# Tiles that are added up in registers; a large image has more, in sums of this length.
+LONG_SUM = 1024
 
 
 class Buffers(NamedTuple):
@@ -280,8 +285,13 @@ def _transform_image(n, x, dy, scratch, tile, corner):
 def _grad_point(point, V, dM, dU, C, tiles, add):
     """dU[point] (C, FP) = [dU +] V^T dM, with V[point] (tiles, CP) and dM[point] (tiles, FP)."""
     CP, FP, lanes = V.shape[2], dM.shape[2], VECTOR_BYTES // V.itemsize
-    pixels, gradients = operand(V[point], row=1, inner=CP), operand(dM[point], inner=FP)
-    gemm(C, FP // lanes, pixels, gradients, operand(dU[point], row=FP), 1, tiles, add)
+    total = operand(dU[point], row=FP)
+    for tile in range(0, max(tiles, 1), LONG_SUM):
+        pixels, gradients = (
+            operand(V[point], tile * CP, row=1, inner=CP),
+            operand(dM[point], tile * FP, inner=FP),
+        )
+        gemm(C, FP // lanes, pixels, gradients, total, 1, min(LONG_SUM, tiles - tile), add or tile > 0)
 
 
 @jit

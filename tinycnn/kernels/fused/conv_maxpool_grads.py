@@ -33,6 +33,8 @@ from tinycnn.support.checks import Pads, Pair
 
 # What a thread works on at a time should stay in its level 2 cache: bytes of images, entries of lists.
 IMAGES, LIST = 2**18, 2**14
+# Entries that are added up in registers; a longer list is added in sums of this length.
+LONG_SUM = 1024
 # The counts of each thread fill whole cache lines, so that no two threads write to one.
 COUNTS_OF_A_LINE = 8
 
@@ -154,9 +156,11 @@ def _grad_filter_sum(p, x, dy, argmax, scratch, block, padding, pool_size, pool_
             bias, shape = biases[p, f0:f1], (HP, WP, C)
             list_by_filter(some_dy, some_argmax, lists, bias, shape, pool_size, pool_strides, scale)
             for f in range(f0, f1):
-                entries = nonzeros(lists.values, lists.offsets, (f - f0) * capacity, lists.counts[f - f0])
+                begin, count = (f - f0) * capacity, lists.counts[f - f0]
                 target = operand(partial[p, f], row=row)
-                add_rows(KH, row // lanes, entries, operand(source, row=WP * C), target)
+                for i in range(0, count, LONG_SUM):
+                    entries = nonzeros(lists.values, lists.offsets, begin + i, min(LONG_SUM, count - i))
+                    add_rows(KH, row // lanes, entries, operand(source, row=WP * C), target)
 
 
 @jit
