@@ -159,7 +159,7 @@ def test_a_damaged_file_is_the_librarys_error(call, tmp_path, suffix, content):
 
 
 def test_names_in_a_file_cannot_command_the_terminal(call, tmp_path):
-    layers = [tinycnn.layers.Flatten(name="\x1b[2J"), tinycnn.layers.Dense(2, name="dense\nline")]
+    layers = [tinycnn.layers.Flatten(name="\x1b[2J"), tinycnn.layers.Dense(2, "softmax", name="dense\nline")]
     tinycnn.Sequential(layers, input_shape=(3, 2, 1), name="\x07bell").save(tmp_path / "model.npz")
     for command in ("inspect", "summary", "explain"):
         done = call(command, "model.npz")

@@ -21,7 +21,6 @@ import faulthandler
 import json
 import os
 import platform
-import resource
 import select
 import signal
 import sys
@@ -133,6 +132,8 @@ def outcome(read, path):
     faulthandler.disable()  # pytest's, which would print the crash of a child
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 2)
+    import resource  # POSIX, as is os.fork
+
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + MEMORY

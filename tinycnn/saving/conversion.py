@@ -8,11 +8,13 @@
 
 from __future__ import annotations
 
+import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tinycnn import losses, optimizers
+from tinycnn import losses, metrics, optimizers
 from tinycnn.parameters import trainable_spans
 from tinycnn.saving import Snapshot
 from tinycnn.saving.model import Model
@@ -36,11 +38,11 @@ def take(model: Model, include_optimizer: bool = True) -> Snapshot:
         raise ValueError(f"{model.name}: call model.build(input_shape) before save")
     training, slots = None, {}
     optimizer = model.optimizer
-    if include_optimizer and optimizer is not None and model.loss is not None:
+    if include_optimizer and optimizer is not None and model.loss is not None and _is_named(model):
         training = {
             "optimizer": {"name": optimizer.name, "config": optimizer.get_config()},
             "loss": {"name": model.loss.name, "config": model.loss.get_config()},
-            "metrics": list(model.metrics),
+            "metrics": [name for name, metric in model.metrics.items() if _is_known(name, metric)],
             "iterations": optimizer.iterations,
         }
         begun = [name for name in optimizer.slot_names() if name in optimizer.slots]
@@ -48,6 +50,27 @@ def take(model: Model, include_optimizer: bool = True) -> Snapshot:
     progress = {"epochs_trained": model.epochs_trained, "steps_trained": model.steps_trained}
     weights = [(name, array.copy()) for name, array in model.named_weights()]
     return Snapshot(model.get_config(), weights, training, slots, progress)
+
+
+def _is_named(model: Model) -> bool:
+    """Return whether a file can name the loss; warn when it cannot."""
+    if type(model.loss) in losses.LOSSES.values():
+        return True
+    warnings.warn(
+        f"{model.loss!r} is not of tinycnn.losses, and the file cannot name it; "
+        "compile the model after loading",
+        UserWarning,
+        stacklevel=4,
+    )
+    return False
+
+
+def _is_known(name: str, metric: Any) -> bool:
+    """Return whether a metric is found by its name; a function of the user's is not."""
+    try:
+        return metrics.get(name) == metric or type(metrics.get(name)) is type(metric) is partial
+    except ValueError:
+        return False
 
 
 def restore(cls: Any, snapshot: Snapshot) -> Any:

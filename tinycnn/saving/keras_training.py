@@ -29,6 +29,7 @@ LOSSES = {
     "SparseCategoricalCrossentropy": "sparse_categorical_crossentropy",
 }
 LOSS_NAMES = LOSSES | losses.SHORT_NAMES | {name: name for name in LOSSES.values()}
+LOSS_NAMES |= {name.upper(): long for name, long in losses.SHORT_NAMES.items() if len(name) == 3}
 # tinycnn's names of Keras' metrics, without the prefix "sparse"
 METRICS = {name: name for name in ("acc", *metrics.METRICS, *LOSSES.values(), "bce", "mae", "mse")}
 METRICS |= {name: long for name, long in metrics.SHORT_NAMES.items() if name != "acc"}
@@ -257,7 +258,8 @@ def _to_metric(keras: Any) -> tuple[str | None, str]:
         return METRICS.get(given), given
     if kind not in METRIC_CLASSES or config.get("k", 5) != 5:
         return None, given
-    return "acc" if given == "acc" else METRIC_CLASSES[kind], given
+    long = METRIC_CLASSES[kind]
+    return given if _long_name(given) == long else long, given
 
 
 def _check_the_rest(training_config: dict[str, Any], notes: list[str]) -> None:
@@ -275,12 +277,17 @@ def _from_metric(name: str, loss: str) -> Any:
     It is written by class, since for a bare name Keras 2 expects one-hot labels, whatever the loss. Beside a
     binary loss the bare name is right.
     """
-    long = losses.SHORT_NAMES.get(name, metrics.SHORT_NAMES.get(name, name))
+    long = _long_name(name)
     if long == "accuracy" and loss == "BinaryCrossentropy":
         return name
     camel = next(camel for camel, snake in METRIC_CLASSES.items() if snake == long)
     sparse = "Sparse" if loss.startswith("Sparse") and camel.endswith("CategoricalAccuracy") else ""
     return {"class_name": f"{sparse}{camel}", "config": {"name": name, "dtype": "float32"}}
+
+
+def _long_name(metric: str) -> str:
+    """Return the full name of a metric, such as "accuracy" for "acc"."""
+    return losses.SHORT_NAMES.get(metric, metrics.SHORT_NAMES.get(metric, metric))
 
 
 def _parts(what: str, keras: Any) -> tuple[str, dict[str, Any]]:

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import saving
+from tinycnn import losses, saving
 from tinycnn.optimizers import schedules
 from tinycnn.saving import conversion, npz
 from tinycnn.saving.model import Model, compiled
@@ -255,6 +255,10 @@ def run_settings(
         For a model that could not be read again.
     """
     optimizer, loss = compiled(model)
+    if type(loss) not in losses.LOSSES.values():
+        raise ValueError(
+            f"checkpoint: expected a loss of tinycnn.losses, which a file can name, received {loss!r}"
+        )
     check(conversion.take(model))
     return {
         "model": model.get_config(),
