@@ -66,7 +66,8 @@ class Loss(Constructed):
         ValueError
             When labels or weights do not fit the outputs, or there are no rows.
         """
-        _check_rows(y_pred)
+        if not len(y_pred):
+            raise _no_rows(y_pred)
         values = self.row_losses(y_true, y_pred)
         if sample_weight is not None:
             values = weigh(values, row_weights(sample_weight, len(values)))
@@ -74,7 +75,8 @@ class Loss(Constructed):
 
     def gradient(self, y_true: np.ndarray, y_pred: np.ndarray, sample_weight: Any = None) -> np.ndarray:
         """Return dL/dy_pred, in the shape and dtype of `y_pred`; the parameters are those of a call."""
-        _check_rows(y_pred)
+        if not len(y_pred):
+            raise _no_rows(y_pred)
         gradient = self.mean_gradient(y_true, y_pred)
         if sample_weight is None:
             return gradient
@@ -96,9 +98,8 @@ class Loss(Constructed):
         return constructor.describe(self)
 
 
-def _check_rows(y_pred: np.ndarray) -> None:
-    if not len(y_pred):
-        raise ValueError(f"y_pred: expected at least one row, received shape {y_pred.shape}")
+def _no_rows(y_pred: np.ndarray) -> ValueError:
+    return ValueError(f"y_pred: expected at least one row, received shape {y_pred.shape}")
 
 
 def _row_means(values: np.ndarray) -> np.ndarray:
@@ -240,7 +241,9 @@ class CategoricalCrossentropy(_Crossentropy):
             p = np.maximum(y_pred, np.finfo(y_pred.dtype).tiny).astype(np.float64)
             log_p = np.log(p) - np.log(p.sum(axis=-1, keepdims=True))
         # a class of logit -inf, whose log_p is -inf too, counts only where it is a label
-        return _row_means(-_times(targets, log_p).sum(axis=-1))
+        terms = np.multiply(targets, log_p, out=np.zeros_like(log_p), where=targets != 0)
+        losses = -terms.sum(axis=-1)
+        return losses if losses.ndim == 1 else _row_means(losses)
 
     def mean_gradient(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """Return (softmax * sum(y) - y) / N for logits, (sum(y) / sum(p) - y / p) / N for probabilities."""

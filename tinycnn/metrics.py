@@ -53,7 +53,8 @@ def class_numbers(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         When the shapes do not match.
     """
     y_true = np.asarray(y_true)
-    _check_outputs(y_pred)
+    if not isinstance(y_pred, np.ndarray) or y_pred.ndim != 2 or not len(y_pred):
+        raise _no_outputs(y_pred)
     if y_true.shape == y_pred.shape:
         y_true = np.where(np.isnan(y_true).any(axis=-1), -1, y_true.argmax(axis=-1))
     if y_true.shape != (len(y_pred),):
@@ -61,10 +62,9 @@ def class_numbers(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
     return y_true.reshape(-1)
 
 
-def _check_outputs(y_pred: np.ndarray) -> None:
-    if not isinstance(y_pred, np.ndarray) or y_pred.ndim != 2 or not len(y_pred):
-        received = getattr(y_pred, "shape", type(y_pred).__name__)
-        raise ValueError(f"y_pred: expected outputs of shape (N, classes), N at least 1, received {received}")
+def _no_outputs(y_pred: object) -> ValueError:
+    received = getattr(y_pred, "shape", type(y_pred).__name__)
+    return ValueError(f"y_pred: expected outputs of shape (N, classes), N at least 1, received {received}")
 
 
 def accuracy(y_true: np.ndarray, y_pred: np.ndarray, sample_weight: Any = None) -> float:
@@ -82,7 +82,8 @@ def accuracy(y_true: np.ndarray, y_pred: np.ndarray, sample_weight: Any = None) 
     if y_pred.shape[1:] == (1,):
         return binary_accuracy(y_true, y_pred, sample_weight)
     right = y_pred.argmax(axis=-1) == class_numbers(y_true, y_pred)
-    return weighted_mean(right & ~np.isnan(y_pred).any(axis=-1), sample_weight)
+    right &= ~np.isnan(y_pred).any(axis=-1)
+    return float(right.mean()) if sample_weight is None else weighted_mean(right, sample_weight)
 
 
 def binary_accuracy(
@@ -100,7 +101,8 @@ def binary_accuracy(
         See `weighted_mean`.
     threshold : float
     """
-    _check_outputs(y_pred)
+    if not isinstance(y_pred, np.ndarray) or y_pred.ndim != 2 or not len(y_pred):
+        raise _no_outputs(y_pred)
     y_true = np.asarray(y_true)
     if y_true.shape != y_pred.shape:
         checks.shape("y_true", (*y_true.shape, 1) if y_true.ndim == 1 else y_true.shape, y_pred.shape)

@@ -198,7 +198,9 @@ class Sequential(Stack):
 
     def train_step(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> list[float]:
         """Take one step of the optimizer; return the loss and the metrics before it."""
-        optimizer, loss = self._compiled()
+        optimizer, loss = self.optimizer, self.loss
+        if optimizer is None or loss is None:
+            optimizer, loss = self._compiled()  # raises
         for layer in self.layers:
             if isinstance(layer, Dropout):
                 layer.mask_index = self.steps_trained
@@ -362,7 +364,8 @@ class Sequential(Stack):
         class_weight: dict[int, float] | None = None,
     ) -> float | list[float]:
         """Take one step; return the loss, or [loss, metric, ...] if there are metrics."""
-        self._compiled()
+        if self.optimizer is None:
+            self._compiled()  # raises
         x, y, weights = self.check_data(x, y, sample_weight)
         if class_weight is not None:
             x, y, weights = setup.weighted((x, y, weights), class_weight)

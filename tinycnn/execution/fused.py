@@ -38,7 +38,7 @@ from tinycnn.kernels.explanation import (
 from tinycnn.kernels.selection import Choice, automatic_matmul
 from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D
 from tinycnn.support.randomness import draw_mask, dropout_mask
-from tinycnn.support.sums import sum_rows
+from tinycnn.support.sums import SHORT, sum_rows
 
 
 class Runnable(Protocol):
@@ -306,7 +306,8 @@ class FusedDense(Fused):
         dz = self._activation.gradient(y, dy if factors is None else dy * factors)
         self._matmul(rows.T, dz, self.dense.grads["kernel"])
         if self.dense.use_bias:
-            self.dense.grads["bias"][...] = sum_rows(dz)
+            # a short sum in its dtype is what `sum_rows` makes of it too
+            self.dense.grads["bias"][...] = dz.sum(axis=0) if len(dz) <= SHORT else sum_rows(dz)
         return dz
 
     def _matmul(self, a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:

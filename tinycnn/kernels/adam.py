@@ -17,6 +17,11 @@ from tinycnn.kernels.runtime.parallel import parallel_for
 from tinycnn.support.ranges import largest_with_square, smallest_normal
 
 PIECE = 2**13
+#: For each dtype: smallest normal number, largest gradient, infinity.
+BOUNDS = {
+    dtype: (smallest_normal(dtype), largest_with_square(dtype), dtype.type(np.inf))
+    for dtype in map(np.dtype, (np.float32, np.float64))
+}
 
 
 def update(
@@ -32,17 +37,15 @@ def update(
     """Change p, m and v, vectors of one dtype; `rate` has the bias correction in it."""
     number = p.dtype.type
     settings = number(rate), number(1 - beta_1), number(1 - beta_2), number(epsilon)
-    bounds = smallest_normal(p.dtype), largest_with_square(p.dtype), number(np.inf)
     with threads.guard:
-        _update(p, g, m, v, settings, bounds)
+        _update(p, g, m, v, settings, BOUNDS[p.dtype])
 
 
 @jit
 def _update(p, g, m, v, settings, bounds):
     """Change the vectors p, m, v (count,) by the gradient g (count,), piece by piece.
 
-    `settings` is (rate, 1 - beta_1, 1 - beta_2, epsilon). `bounds` is (smallest normal number, largest
-    gradient, infinity): see `support.ranges`.
+    `settings` is (rate, 1 - beta_1, 1 - beta_2, epsilon). `bounds` is of `BOUNDS`; see `support.ranges`.
     """
     parallel_for(_update_piece, ceil_div(p.size, PIECE), (p, g, m, v, settings, bounds))
 

@@ -164,9 +164,8 @@ class Optimizer(Owned, Constructed, ABC):
         ValueError
             When shapes or dtypes differ between parameters, gradients and moments.
         """
-        for name in self.slot_names():
-            if name not in self.slots:
-                self.slots[name] = np.zeros_like(parameters)
+        if not self.slots:
+            self.slots = {name: np.zeros_like(parameters) for name in self.slot_names()}
         for name, array in {"gradients": gradients, **self.slots}.items():
             if array.shape != parameters.shape or array.dtype != parameters.dtype:
                 raise ValueError(
