@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from tinycnn import saving
+from tinycnn.datasets.likeness import warn_unlike_mnist
 from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from tinycnn.saving import conversion
 from tinycnn.sequential import Sequential
@@ -106,6 +107,12 @@ def load_pretrained(name: str) -> Sequential:
     ValueError
         When the package has no network of this name.
 
+    Warns
+    -----
+    UserWarning
+        `predict` and `evaluate` warn of images that are unlike MNIST's (`tinycnn.datasets.unlike_mnist`).
+        After training on other data, `model.input_check = None` ends that.
+
     Examples
     --------
     >>> import tinycnn
@@ -117,4 +124,6 @@ def load_pretrained(name: str) -> Sequential:
     if name not in _NAMES:
         raise ValueError(f"name: expected {' or '.join(map(repr, _NAMES))}, received {name!r}")
     with files.package_folder(_PRETRAINED, [f"{name}.h5"]) as folder:
-        return load_model(folder / f"{name}.h5")
+        model = load_model(folder / f"{name}.h5")
+    model.input_check = warn_unlike_mnist
+    return model

@@ -12,7 +12,7 @@ one vector (`tinycnn.parameters`). The loops over batches and epochs are in `tin
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -84,6 +84,9 @@ class Sequential(Stack):
         Of the last `fit`.
     stop_training : bool
         A callback sets it to end `fit` after the current batch.
+    input_check : callable or None
+        Called with the arrays of images that `predict` and `evaluate` are given, to warn of what the model was
+        not trained for. It is not saved.
 
     Examples
     --------
@@ -110,6 +113,7 @@ class Sequential(Stack):
         self.epochs_trained = self.steps_trained = 0
         self.history = History()
         self.stop_training = False
+        self.input_check: Callable[[np.ndarray], None] | None = None
         self._fuse = False
         self._forget_plans()
         super().__init__(layers, seed, input_shape, dtype, name)
@@ -406,6 +410,8 @@ class Sequential(Stack):
         """
         self._compiled()
         source = setup.evaluation(self, x, y, sample_weight, batch_size, steps)
+        if self.input_check is not None and isinstance(source, Arrays):
+            self.input_check(source.data[0])
         events = CallbackList(progress.choose_for("evaluate", verbose), callbacks)
         with events.session(self, {"steps": source.steps, "samples": source.samples}, "test") as results:
             results |= loop.evaluate(self, source, events)
@@ -438,6 +444,8 @@ class Sequential(Stack):
                 raise ValueError(f"batch_size: expected none, since x gives batches, received {batch_size!r}")
             return self._predict(setup.images(self, x, steps), steps, verbose, callbacks)
         x = self.check_images(x)
+        if self.input_check is not None:
+            self.input_check(x)
         size = 128 if batch_size is None else checks.whole("batch_size", batch_size, 1)
         if len(x) <= size and not callbacks:
             y = self.forward(x)

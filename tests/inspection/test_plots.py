@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from tinycnn.inspection.plots import plot_images, plot_range_test
+from tinycnn.inspection.plots import plot_digit_steps, plot_images, plot_range_test
 from tinycnn.training import RangeTest
 
 
@@ -31,6 +31,16 @@ def test_range_test(tmp_path):
     text = (tmp_path / "r.svg").read_text(encoding="utf-8")
     assert "<svg" in text
     assert text.count("<!-- suggestion 0.01 -->") == 1
+
+
+def test_digit_steps(tmp_path):
+    """A picture for each step, with its name; none without steps."""
+    steps = {"photo": np.ones((5, 6, 3)), "grey": np.zeros((4, 7))}
+    plot_digit_steps(steps, tmp_path / "s.svg", "title")
+    text = (tmp_path / "s.svg").read_text()
+    assert [text.count(f"<!-- {name} -->") for name in ("photo", "grey", "title")] == [1, 1, 1]
+    with pytest.raises(ValueError, match="steps: expected at least one"):
+        plot_digit_steps({}, tmp_path / "none.png")
 
 
 def test_errors(tmp_path, monkeypatch):

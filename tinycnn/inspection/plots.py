@@ -1,14 +1,15 @@
-"""Plots of training, of images and of range tests.
+"""Plots of training, of images, of range tests and of the preparation of a digit.
 
 ::
 
     History -> loss and accuracy by epoch -> PNG
     images, captions -> a grid of pictures -> PNG
     rates, losses -> the curve of a range test -> PNG
+    the steps from a photo to an image like MNIST's -> a row of pictures -> PNG
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,37 @@ def plot_range_test(found: RangeTest, path: str | os.PathLike[str], title: str =
     axes.set_ylabel("loss")
     axes.grid(alpha=0.3)
     axes.legend()
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+def plot_digit_steps(steps: Mapping[str, np.ndarray], path: str | os.PathLike[str], title: str = "") -> None:
+    """Draw the steps from a photo to an image like MNIST's, in a row with their names above, to a file.
+
+    Parameters
+    ----------
+    steps : mapping of str to ndarray of shape (H, W) or (H, W, 3)
+        From `tinycnn.datasets.digit_steps`: floats in [0, 1], each drawn with 0 as black.
+    path : path
+        The file to write; its suffix is the format: .png, .svg, .pdf.
+    title : str
+
+    Raises
+    ------
+    ImportError
+        When matplotlib is not installed.
+    ValueError
+        Without steps.
+    """
+    if not steps:
+        raise ValueError("steps: expected at least one, received none; call tinycnn.datasets.digit_steps")
+    figure = _figure(1.6 * len(steps), 1.9 + (0.3 if title else 0))
+    for axes, (name, picture) in zip(
+        figure.subplots(1, len(steps), squeeze=False)[0], steps.items(), strict=True
+    ):
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
+        axes.set_title(name, fontsize=9)
+        axes.set(xticks=(), yticks=())
     figure.suptitle(title)
     _save(figure, path)
 
