@@ -131,13 +131,13 @@ class Doubled(Dense):
 def test_a_subclass_runs_alone():
     """It may compute something else."""
     model = Sequential([Flatten(), Doubled(3), Dropout(0.1)], seed=0, input_shape=(4, 5, 1))
-    model.compile()
+    model.compile(loss="mse")
     assert model.plan().runnables == model.layers
 
 
 def test_layers_that_are_added_after_compile_are_fused_too():
     model = Sequential([Conv2D(3, 2, activation="relu")], seed=0)
-    model.compile()
+    model.compile(loss="mse")
     for layer in (MaxPooling2D(2), Flatten(), Dense(4, activation="softmax")):
         model.add(layer)
     assert model.predict(np.ones((12, 5, 6, 1), np.float32)).shape == (12, 4)
