@@ -25,6 +25,7 @@ import numpy as np
 from tinycnn.kernels.geometry import NO_PADDING
 from tinycnn.kernels.runtime.availability import obstacle
 from tinycnn.support import checks
+from tinycnn.support.notices import status
 
 MOST_PROCESSES = 4
 Call = Callable[[np.dtype], object]
@@ -78,7 +79,9 @@ def warmup(dtype: str = "float32", training_only: bool = False) -> float:
         settings = [number.name, str(int(training_only)), folder]
         with on_first_compilation(lambda: start_helpers(helpers, settings)):
             work(calls, number, Path(folder))
-        helpers.close()  # waits for them
+        status("waiting for the kernels that other processes compile ...")
+        helpers.close()
+        status("")
         for call in calls:  # loads what they have compiled
             call(number)
     return time.perf_counter() - start
@@ -91,6 +94,7 @@ def work(calls: list[Call], dtype: np.dtype, folder: Path) -> None:
             (folder / str(number)).touch(exist_ok=False)
         except FileExistsError:
             continue
+        status(f"kernels for this machine, step {number + 1} of {len(calls)} ...")
         call(dtype)
 
 

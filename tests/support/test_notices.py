@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tinycnn.support.notices import notice
+from tinycnn.support.notices import notice, status
 
 pytestmark = pytest.mark.smoke
 
@@ -55,3 +55,16 @@ def test_no_stream_is_no_error(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stderr", closed)
     notice("second")
     assert capsys.readouterr().out == ""
+
+
+def test_a_status_is_drawn_in_place_and_only_in_a_terminal(monkeypatch, capsys):
+    """Over the last one, cut to the width, and cleared at the end."""
+    status("unseen")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("COLUMNS", "30")
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    status("compiling a kernel with a long name ...")
+    status("")
+    first, second = "tinycnn: compiling a kernel with a long name ..."[:29], " " * 29
+    assert screen.getvalue() == f"\r{first}\r{second}\r"

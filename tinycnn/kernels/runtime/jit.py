@@ -29,7 +29,7 @@ from numba.core import event
 
 from tinycnn.kernels.runtime.availability import turned_off
 from tinycnn.kernels.runtime.cache import KernelCache
-from tinycnn.support.notices import notice
+from tinycnn.support.notices import notice, status
 
 KERNELS = Path(__file__).parents[1]
 FLAGS: dict[str, Any] = {
@@ -117,30 +117,36 @@ class BeforeCompilation(event.Listener):
     Parameters
     ----------
     action : callable
+        (name of the kernel) -> None
+    after : callable, optional
+        Called when the kernel is compiled.
     """
 
-    def __init__(self, action: Callable[[], None]) -> None:
-        self.action = action
+    def __init__(self, action: Callable[[str], None], after: Callable[[], None] | None = None) -> None:
+        self.action, self.after = action, after
 
     def on_start(self, compiling: event.Event) -> None:
         """Take the event that Numba is about to compile a function, ours or another library's."""
-        module = compiling.data["dispatcher"].py_func.__module__  # None for a function made by exec
+        function = compiling.data["dispatcher"].py_func
+        module = function.__module__  # None for a function made by exec
         if module is not None and module.startswith("tinycnn."):
-            self.action()
+            self.action(f"{module.rpartition('.')[2]}.{function.__name__.lstrip('_')}")
 
     def on_end(self, compiled: event.Event) -> None:
         """Take the event that it has compiled it."""
+        if self.after is not None:
+            self.after()
 
 
 @contextmanager
 def on_first_compilation(action: Callable[[], None]) -> Iterator[None]:
     """Call a function before the first kernel that is compiled inside a with-block, if one is."""
     once = cache(action)
-    with event.install_listener("numba:compile", BeforeCompilation(once)):
+    with event.install_listener("numba:compile", BeforeCompilation(lambda name: once())):
         yield
 
 
-def _announce() -> None:
+def _announce(kernel: str) -> None:
     try:
         os.getcwd()
     except FileNotFoundError:  # Numba would end with the same error, and no word of explanation
@@ -149,6 +155,7 @@ def _announce() -> None:
             "deleted; call os.chdir first"
         ) from None
     notice("compiling kernels for this machine, once; up to a minute ...")
+    status(f"compiling {kernel} ...")
 
 
-event.register("numba:compile", BeforeCompilation(_announce))
+event.register("numba:compile", BeforeCompilation(_announce, after=lambda: status("")))
