@@ -520,3 +520,59 @@ def test_every_layer_takes_assignments_of_all_its_arguments():
         for argument, value in layer.get_config().items():
             setattr(layer, argument, value)
             assert getattr(layer, argument) == value, re.escape(f"{name}.{argument}")
+
+
+@pytest.mark.parametrize(
+    ("assign", "message"),
+    [
+        (lambda m: setattr(m, "fuse", False), "Sequential has no attribute 'fuse', so it would be ignored"),
+        (lambda m: setattr(m[0], "activations", "relu"), "did you mean 'activation'?"),
+        (lambda m: setattr(m.optimizer, "learnin_rate", 1.0), "did you mean 'learning_rate'?"),
+        (lambda m: setattr(m.loss, "from_logit", True), "did you mean 'from_logits'?"),
+    ],
+)
+def test_an_attribute_that_means_nothing_is_refused_before_the_first_step(assign, message):
+    model = small()
+    assign(model)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        model.fit(X, Y, verbose=0)
+
+
+def test_classes_of_ones_own_may_have_any_attribute():
+    class Mine(Dense):
+        def forward(self, x, training=False):
+            self.seen = x
+            return super().forward(x, training)
+
+    class Model(Sequential):
+        pass
+
+    model = Model([Mine(3, activation="softmax")], seed=0)
+    model.note = "anything"
+    model.compile("sgd")
+    fit(model)
+    assert fit(copy.deepcopy(model)).note == "anything"
+
+
+def test_a_pickle_holds_no_arrays_of_a_step():
+    model = small()
+    size = len(pickle.dumps(model))
+    model.forward(np.ones((1000, 8), np.float32), training=True)
+    model.predict(X)
+    assert len(pickle.dumps(model)) < size + 1000
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Sequential(Dense(3)), "layers: expected a list of layers, received Dense"),
+        (lambda: Sequential([Dense(3)], input_shape=8), r"input_shape: expected sizes such as \(28, 28, 1\)"),
+        (lambda: Sequential([Dense(3)]).build(None), "input_shape: expected sizes"),
+        (lambda: small(optimizer=5), "optimizer: expected one of"),
+        (lambda: small(loss=None), "loss: expected one of"),
+        (lambda: small().set_weights(None), "weights: expected a list of arrays, received None"),
+    ],
+)
+def test_other_types_are_said_in_the_librarys_words(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()

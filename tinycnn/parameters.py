@@ -83,6 +83,8 @@ def set_weights(layers: Sequence[Layer], weights: Sequence[np.ndarray]) -> None:
         When the number of arrays or a shape does not fit; the message names the weight. Then nothing changes.
     """
     own = named_weights(layers)
+    if not isinstance(weights, Sequence):
+        raise checks.ArgumentTypeError(f"weights: expected a list of arrays, received {weights!r}")
     if len(weights) != len(own):
         raise ValueError(f"weights: expected {len(own)} arrays, received {len(weights)}")
     for (name, array), value in zip(own, weights, strict=True):

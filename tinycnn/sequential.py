@@ -117,6 +117,7 @@ class Sequential(Stack):
         self._fuse = False
         self._forget_plans()
         super().__init__(layers, seed, input_shape, dtype, name)
+        self._known = frozenset(vars(self))
 
     def _changed(self) -> None:
         """See `Stack`. Moments, plans and compiled programs were for the old layers."""
@@ -127,6 +128,10 @@ class Sequential(Stack):
     def _forget_plans(self) -> None:
         self._plans: dict[Situation, Plan] = {}
         self._pending: tuple[Plan, np.ndarray] | None = None  # the last one in training, for `backward`
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle takes along: not the plans, nor what a training step has saved."""
+        return vars(self) | {"_plans": {}, "_pending": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a copy or a pickle."""
@@ -155,7 +160,8 @@ class Sequential(Stack):
             Whether layers may run fused (`tinycnn.execution.fused`). Results differ by rounding only, and
             dropout is the same to the bit.
         """
-        self.optimizer, self.loss, self.metrics = optimizer, loss, metrics  # type: ignore[assignment]
+        self.optimizer, self.loss = optimizers.get(optimizer), losses.get(loss)
+        self.metrics = metrics  # type: ignore[assignment]
         self._fuse, self._plans = checks.flag("fuse", fuse), {}
         setup.warn_about_the_last_layer(self._compiled()[1], self.layers)
 

@@ -71,6 +71,8 @@ class Stack:
         self.name = checks.text("name", name)
         self.input_shape = None
         self._allocate()
+        if not isinstance(layers, Iterable):
+            raise checks.ArgumentTypeError(f"layers: expected a list of layers, received {layers!r}")
         try:
             for layer in layers:
                 self.add(layer)
@@ -181,6 +183,10 @@ class Stack:
         ValueError
             When a layer cannot take what the one before gives; the message names it.
         """
+        if not isinstance(input_shape, Iterable):
+            raise checks.ArgumentTypeError(
+                f"{self.name}: input_shape: expected sizes such as (28, 28, 1), received {input_shape!r}"
+            )
         shape = tuple(checks.whole(f"{self.name}: input_shape", size, 1) for size in input_shape)
         if self.built:
             checks.shape(f"{self.name}: input_shape", shape, self.input_shape or ())

@@ -47,6 +47,8 @@ class KerasNames:
     def set_weights(self, weights: Sequence[np.ndarray]) -> None:
         """Copy arrays in, in the order of `weights`; raise ValueError if one does not fit."""
         own = self.weights
+        if not isinstance(weights, Sequence):
+            raise checks.ArgumentTypeError(f"weights: expected a list of arrays, received {weights!r}")
         if len(weights) != len(own):
             raise ValueError(f"weights: expected {len(own)} arrays, received {len(weights)}")
         for array, value in zip(own, weights, strict=True):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -53,9 +53,19 @@ def _finishing(init: Callable[..., None]) -> Callable[..., None]:
     def finishing(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
         if type(self).__init__ is finishing:  # not when a subclass calls its base's constructor
-            vars(self)["_finished"] = True
+            vars(self)["_finished"] = frozenset(vars(self))
 
     return finishing
+
+
+def unknown_attributes(thing: Any, known: Iterable[str]) -> list[str]:
+    """Return the attributes that were assigned to an object of this library and mean nothing to it.
+
+    An object of a class of one's own may have any.
+    """
+    if not type(thing).__module__.startswith(__name__.partition(".")[0] + "."):
+        return []
+    return [name for name in vars(thing) if name not in known and not name.startswith("_")]
 
 
 class Argument:

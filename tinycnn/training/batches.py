@@ -70,4 +70,6 @@ def _rows_by_class(y: np.ndarray) -> list[np.ndarray]:
         labels = y.reshape(-1)
     else:
         labels = np.zeros(len(y), np.int64)
-    return [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    order = np.argsort(labels, kind="stable")  # once for all classes: there may be as many as rows
+    ends = np.flatnonzero(np.diff(labels[order])) + 1
+    return np.split(order, ends)

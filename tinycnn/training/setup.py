@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from tinycnn.losses import Loss
 from tinycnn.metrics import METRICS
 from tinycnn.saving.model import Model, compiled
 from tinycnn.support import checks
+from tinycnn.support.assignment import unknown_attributes
 from tinycnn.training.batches import split
 from tinycnn.training.sources import Arrays, Batch, Batches, class_weights, gives_batches
 
@@ -153,6 +155,21 @@ def check_before_the_first_step(
             if isinstance(each, Arrays):
                 check_classes(model, each.data[1], name)
     warn_if_nothing_learns(model)
+    refuse_unknown_attributes(model)
+
+
+def refuse_unknown_attributes(model: Any) -> None:
+    """Raise ValueError for attributes that were assigned to a model or its parts, and would be ignored."""
+    things = [(model, model._known)]
+    things += [(thing, thing._finished) for thing in (*model.layers, model.optimizer, model.loss)]
+    for thing, known in things:
+        for name in unknown_attributes(thing, known):
+            names = [name for name in dir(thing) if not name.startswith("_")]
+            close = difflib.get_close_matches(name, names, 1)
+            hint = f"did you mean {close[0]!r}?" if close else "delete it with del"
+            raise ValueError(
+                f"{type(thing).__name__} has no attribute {name!r}, so it would be ignored; {hint}"
+            )
 
 
 def check_labels(model: Model, batch: Batch, name: str) -> None:
