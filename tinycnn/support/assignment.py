@@ -30,6 +30,9 @@ class Constructed:
     an argument when it is needed, not store it.
     """
 
+    #: The attributes that an object has when its constructor ends.
+    _finished: frozenset[str] = frozenset()
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "__init__" in vars(cls):

@@ -164,12 +164,11 @@ def refuse_unknown_attributes(model: Any) -> None:
     things += [(thing, thing._finished) for thing in (*model.layers, model.optimizer, model.loss)]
     for thing, known in things:
         for name in unknown_attributes(thing, known):
-            names = [name for name in dir(thing) if not name.startswith("_")]
+            names = [other for other in dir(thing) if not other.startswith("_") and other != name]
             close = difflib.get_close_matches(name, names, 1)
             hint = f"did you mean {close[0]!r}?" if close else "delete it with del"
-            raise ValueError(
-                f"{type(thing).__name__} has no attribute {name!r}, so it would be ignored; {hint}"
-            )
+            kind = type(thing).__name__
+            raise ValueError(f"{kind} has no attribute {name!r}, so it would be ignored; {hint}")
 
 
 def check_labels(model: Model, batch: Batch, name: str) -> None:
