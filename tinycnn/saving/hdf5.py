@@ -125,14 +125,15 @@ def _read(root: Group, size: int) -> Snapshot:
     if "training_config" in root.attributes:
         training = keras_training.to_training(_json(root, "training_config"), own)
     group = _group(root, "model_weights")
-    layers = [(layer, _arrays(_group(group, layer))) for layer in _names(group, "layer_names")]
+    layers: list[tuple[str, list[tuple[str, Array]]]] = []
+    for layer in _names(group, "layer_names"):
+        layers.append((layer, _arrays(_group(group, layer))))
+        if sum(len(arrays) for _, arrays in layers) > MOST_ARRAYS:  # one group may be named many times
+            raise ValueError(f"expected at most {MOST_ARRAYS} weights, received more")
     trained = training is not None and "optimizer_weights" in root
     moments = _arrays(_group(root, "optimizer_weights")) if trained else []
     dtype = np.dtype(config["dtype"])
-    everything = [data for _, arrays in (*layers, ("", moments)) for _, data in arrays]
-    if len(everything) > MOST_ARRAYS:
-        raise ValueError(f"expected at most {MOST_ARRAYS} weights, received more")
-    _weigh(everything, dtype, size)
+    _weigh([data for _, arrays in (*layers, ("", moments)) for _, data in arrays], dtype, size)
     weights = keras_weights.named(config, layers)
     values = [(name, data.read().astype(dtype, copy=False)) for name, data in weights]
     snapshot = Snapshot(config, values, training, {}, progress)

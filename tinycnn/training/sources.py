@@ -173,13 +173,13 @@ class Batches:
             item = next(self._running, END)
             if item is END:
                 self._running = None
-                if not self._in_steps:
+                if not self._in_steps and count:
                     break
-                if self.only_once or restarted:
+                if self.only_once or restarted or not self._in_steps:
                     self.exhausted = True
                     warnings.warn(
-                        f"{self.name}: expected {self.steps} batches, received {count} before the end; "
-                        "give fewer steps or epochs, or an object that can be iterated again",
+                        f"{self.name}: expected {self.steps or 'more'} batches, received {count} before the "
+                        "end; give fewer steps or epochs, or an object that can be iterated again",
                         UserWarning,
                         stacklevel=2,
                     )
