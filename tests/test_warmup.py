@@ -40,7 +40,7 @@ for fuse in (True, False):
         model.evaluate(x[:size], y[:size])
     model.fit(x[:7], y[:7], batch_size=5, validation_split=0.2, verbose=0)  # and a last batch of 1
     model.predict(x, batch_size=128)  # and of 5
-    assert model.backward(model.forward(model._images(x[:2]), training=True)).shape == (2, 28, 28, 1)
+    assert model.backward(model.forward(model.check_images(x[:2]), training=True)).shape == (2, 28, 28, 1)
 """
 
 

@@ -79,6 +79,7 @@ def test_a_changed_kernel_is_compiled_again(tmp_path, home, bytecode):
 STAMP = "from tinycnn.kernels.runtime.jit import sources_stamp; print(sources_stamp())"
 
 
+@pytest.mark.slow
 def test_the_stamp_of_the_sources(tmp_path, home):
     """It is that of the folder in a zip, and another one after an edit; also of bytecode alone."""
     stamps = [run(PACKAGE.parent, STAMP, home), run(zipped(tmp_path / "a.zip"), STAMP, home)]

@@ -67,7 +67,7 @@ class Loss(Constructed):
             When labels or weights do not fit the outputs, or there are no rows.
         """
         if not len(y_pred):
-            raise _no_rows(y_pred)
+            raise ValueError(f"y_pred: expected at least one row, received shape {y_pred.shape}")
         values = self.row_losses(y_true, y_pred)
         if sample_weight is not None:
             values = weigh(values, row_weights(sample_weight, len(values)))
@@ -76,7 +76,7 @@ class Loss(Constructed):
     def gradient(self, y_true: np.ndarray, y_pred: np.ndarray, sample_weight: Any = None) -> np.ndarray:
         """Return dL/dy_pred, in the shape and dtype of `y_pred`; the parameters are those of a call."""
         if not len(y_pred):
-            raise _no_rows(y_pred)
+            raise ValueError(f"y_pred: expected at least one row, received shape {y_pred.shape}")
         gradient = self.mean_gradient(y_true, y_pred)
         if sample_weight is None:
             return gradient
@@ -96,10 +96,6 @@ class Loss(Constructed):
 
     def __repr__(self) -> str:
         return constructor.describe(self)
-
-
-def _no_rows(y_pred: np.ndarray) -> ValueError:
-    return ValueError(f"y_pred: expected at least one row, received shape {y_pred.shape}")
 
 
 def _row_means(values: np.ndarray) -> np.ndarray:

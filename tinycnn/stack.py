@@ -209,8 +209,7 @@ class Stack:
 
     def _allocate(self) -> None:
         """Make the vectors of parameters and gradients."""
-        layers = self.layers if self.built else ()
-        vectors = parameter_vectors.gather(layers, self.dtype)
+        vectors = parameter_vectors.gather(self.layers if self.built else (), self.dtype)
         vars(self)["parameters"], vars(self)["gradients"] = vectors
 
     def _output_shapes(self, input_shape: Sequence[int]) -> list[tuple[int, ...]]:

@@ -139,7 +139,13 @@ PHOTOS = {
 }
 
 
-@pytest.mark.parametrize("condition", PHOTOS)
+LARGE = ("1,000 pixels", "wide", "tall")  # take seconds
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in PHOTOS],
+)
 def test_photos_of_handwritten_digits(condition, mnist, model):
     """Two digits of each class that the network gets right as they are: it does so on photos of them."""
     x, y = mnist

@@ -97,8 +97,8 @@ def interrupt_at(monkeypatch, step):
     """Send Ctrl-C to this process after some steps of a run."""
     train_step = tinycnn.Sequential.train_step
 
-    def stepped(model, x, y):
-        results = train_step(model, x, y)
+    def stepped(model, *batch):
+        results = train_step(model, *batch)
         if model.steps_trained == step:
             signal.raise_signal(signal.SIGINT)
         return results

@@ -20,13 +20,13 @@ def _nothing_compiled(monkeypatch):
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @pytest.mark.parametrize("name", FORMATS)
 def test_damaged_files_are_loaded_or_refused(tmp_path, name):
-    """200 inputs of each format; docs/runs has the logs of longer runs."""
+    """60 inputs of each format; docs/runs has the logs of longer runs."""
     inputs, log = FORMATS[name](tmp_path), fuzz.new_log(name)
-    fuzz.count_inputs(inputs, tmp_path / f"input{inputs.suffix}", log, 200)
+    fuzz.count_inputs(inputs, tmp_path / f"input{inputs.suffix}", log, 60)
     assert log["failures"] == []
     assert log["results"]["refused"] > 50
-    assert log["results"]["loaded"] > 5
-    assert sum(log["results"].values()) == 200
+    assert log["results"]["loaded"] > 1
+    assert sum(log["results"].values()) == 60
 
 
 def crash():

@@ -107,7 +107,7 @@ def test_names_of_weights_are_the_same_from_both(version):
 def test_the_order_of_moments_is_that_of_keras_3(tmp_path, optimizer, order):
     """Some kinds alternate, parameter by parameter; others come one after the other."""
     model = Sequential([Flatten(), Dense(4, name="d")], seed=1, input_shape=(2, 3, 1))
-    model.compile(optimizer)
+    model.compile(optimizer, "mse")
     model.save(tmp_path / "m.h5")
     with h5py.File(tmp_path / "m.h5") as file:
         names = [name.decode() for name in file["optimizer_weights"].attrs["weight_names"]]

@@ -204,6 +204,7 @@ def test_limits_on_structures(tmp_path, monkeypatch):
             refused_soon(path, "structures of .* bytes, received more")
 
 
+@pytest.mark.slow
 def test_a_large_model_stays_within_the_limits(tmp_path):
     """A file with 1,000 layers of four weights, with the moments of an optimizer."""
     with h5py.File(tmp_path / "large.h5", "w") as file:

@@ -80,6 +80,7 @@ def test_the_list_of_optimizers_is_whole(suffix):
     ],
     ids=lambda loss: f"{loss.name}-{loss.get_config()}",
 )
+@pytest.mark.filterwarnings("ignore:.*the loss expects logits")
 @pytest.mark.parametrize("metrics", [[], ["accuracy"], ["acc"]])
 def test_every_loss_and_metric(tmp_path, suffix, loss, metrics):
     """Also what Keras' own sparse loss cannot say: label smoothing."""
@@ -88,6 +89,7 @@ def test_every_loss_and_metric(tmp_path, suffix, loss, metrics):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "adadelta"])
+@pytest.mark.filterwarnings("ignore:.*no layer is trainable")
 @pytest.mark.parametrize("frozen", [[0], [2], [0, 2]])
 def test_frozen_layers_have_no_moments(tmp_path, suffix, optimizer, frozen):
     """The moments of the others go where they belong."""

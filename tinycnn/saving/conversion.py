@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from typing import Any
 
@@ -38,7 +37,7 @@ def take(model: Model, include_optimizer: bool = True) -> Snapshot:
         raise ValueError(f"{model.name}: call model.build(input_shape) before save")
     training, slots = None, {}
     optimizer = model.optimizer
-    if include_optimizer and optimizer is not None and model.loss is not None and _is_named(model):
+    if include_optimizer and optimizer is not None and model.loss is not None:
         training = {
             "optimizer": {"name": optimizer.name, "config": optimizer.get_config()},
             "loss": {"name": model.loss.name, "config": model.loss.get_config()},
@@ -50,19 +49,6 @@ def take(model: Model, include_optimizer: bool = True) -> Snapshot:
     progress = {"epochs_trained": model.epochs_trained, "steps_trained": model.steps_trained}
     weights = [(name, array.copy()) for name, array in model.named_weights()]
     return Snapshot(model.get_config(), weights, training, slots, progress)
-
-
-def _is_named(model: Model) -> bool:
-    """Return whether a file can name the loss; warn when it cannot."""
-    if type(model.loss) in losses.LOSSES.values():
-        return True
-    warnings.warn(
-        f"{model.loss!r} is not of tinycnn.losses, and the file cannot name it; "
-        "compile the model after loading",
-        UserWarning,
-        stacklevel=4,
-    )
-    return False
 
 
 def _is_known(name: str, metric: Any) -> bool:
