@@ -24,7 +24,7 @@ def test_damaged_files_are_loaded_or_refused(tmp_path, name):
     inputs, log = FORMATS[name](tmp_path), fuzz.new_log(name)
     fuzz.count_inputs(inputs, tmp_path / f"input{inputs.suffix}", log, 60)
     assert log["failures"] == []
-    assert log["results"]["refused"] > 50
+    assert log["results"]["refused"] > 20
     assert log["results"]["loaded"] > 1
     assert sum(log["results"].values()) == 60
 
