@@ -9,8 +9,8 @@ import pytest
 
 from tests.networks import conv_and_dense, every_layer
 from tests.saving.saved_models import GOLDEN, assert_same, edit_json, golden_copy, trained
-from tinycnn import Sequential, load_model, saving
-from tinycnn.layers import Activation, Dense, Flatten
+from tinycnn import Sequential, load_model, regularizers, saving
+from tinycnn.layers import Activation, Conv2D, Dense, Flatten
 from tinycnn.optimizers import SGD, Adadelta, AdamW, RMSprop
 from tinycnn.saving import hdf5
 
@@ -424,21 +424,40 @@ def test_16_bit_policies_are_computed_in_float32(tmp_path, version, policy):
     np.testing.assert_allclose(model.predict(x), probabilities, rtol=0, atol=1e-6)
 
 
-def test_regularizers_are_left_out_with_one_warning(tmp_path):
-    """They make no difference to what the model predicts."""
+def test_constraints_are_left_out_with_one_warning(tmp_path):
+    """They make no difference to what the model predicts; a regularizer beside them is read."""
 
     def change(model_config):
         for layer in model_config["config"]["layers"]:
             if layer["class_name"] in ("Conv2D", "Dense"):
-                layer["config"]["kernel_regularizer"] = {"class_name": "L2", "config": {"l2": 0.01}}
+                layer["config"]["kernel_regularizer"] = {"class_name": "L2", "config": {"l2": 0.03}}
                 layer["config"]["bias_constraint"] = {"class_name": "NonNeg", "config": {}}
 
     x, _, probabilities = golden()
     path = edit_json(golden_copy(tmp_path), change)
-    with pytest.warns(UserWarning, match="no bias_constraint, kernel_regularizer") as caught:
+    with pytest.warns(UserWarning, match="no such bias_constraint: further") as caught:
         model = load_model(path)
     assert len(caught) == 1
     np.testing.assert_allclose(model.predict(x), probabilities, rtol=0, atol=1e-6)
+    found = [layer.kernel_regularizer for layer in model if layer.params]
+    assert found == [regularizers.L2(0.03)] * 4
+
+
+def test_regularizers_come_back(tmp_path):
+    """In both formats, and a file without any names none."""
+    layers = [
+        Conv2D(3, 2, kernel_regularizer=regularizers.L1(0.3), bias_regularizer="l2"),
+        Flatten(),
+        Dense(4, kernel_regularizer=regularizers.L1L2(0.1, 0.2)),
+    ]
+    model = Sequential(layers, seed=1, input_shape=(4, 3, 2))
+    for name in ("m.h5", "m.npz"):
+        model.save(tmp_path / name)
+        assert load_model(tmp_path / name).get_config() == model.get_config()
+    with h5py.File(tmp_path / "m.h5") as file:
+        entries = json.loads(file.attrs["model_config"])["config"]["layers"]
+    assert entries[1]["config"]["bias_regularizer"] == {"class_name": "L2", "config": {"l2": 0.01}}
+    assert "bias_regularizer" not in entries[3]["config"]
 
 
 def test_a_frozen_layer_of_keras(tmp_path):

@@ -392,14 +392,88 @@ def test_a_dtype_of_the_input():
         keras_config.to_model(model_config)
 
 
-def test_regularizers_and_constraints_warn_once():
+def test_constraints_and_unknown_regularizers_warn_once():
     """However many layers have them."""
-    heavy = {"units": 4, "kernel_regularizer": {"class_name": "L2"}, "bias_regularizer": None}
+    heavy = {"units": 4, "kernel_regularizer": {"class_name": "OrthogonalRegularizer"}}
+    heavy |= {"bias_regularizer": None, "activity_regularizer": {"class_name": "L1", "config": {"l1": 0.5}}}
     model_config = keras_model(("Dense", heavy), ("Dense", heavy), shape=[None, 5])
-    message = "tinycnn has no kernel_regularizer: further training .*layer 'dense': .*'class_name': 'L2'"
+    message = "no such activity_regularizer, kernel_regularizer: further training .*layer 'dense': .*'L1'"
     with pytest.warns(UserWarning, match=message) as caught:
         keras_config.to_model(model_config)
     assert len(caught) == 1
+
+
+L1 = {"class_name": "L1", "config": {"l1": 0.25}}
+L2 = {"class_name": "L2", "config": {"l2": 0.01}}
+L1L2 = {"class_name": "L1L2", "config": {"l1": 0.0, "l2": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("keras", "expected"),
+    [
+        (L1, L1),
+        (L2, L2),
+        ({"module": "keras.regularizers", "registered_name": None, **L2}, L2),
+        ({"class_name": "L2", "config": {}}, L2),
+        ({"class_name": "L2", "config": {"l2": None}}, L2),
+        ({"class_name": "L1L2", "config": {"l2": 0.5}}, L1L2),
+        ({"class_name": "l1_l2", "config": {"l1": 0, "l2": 0.5}}, L1L2),
+        ("l2", L2),
+        ("L2", L2),
+        ("l1_l2", {"class_name": "L1L2", "config": {"l1": 0.01, "l2": 0.01}}),
+        ({"name": "L1L2Regularizer", "l1": 0.0, "l2": 0.5}, L1L2),
+        ({"name": "WeightRegularizer", "l1": 0, "l2": 0.5}, L1L2),
+    ],
+)
+@pytest.mark.parametrize(
+    ("kind", "size"), [("Dense", {"units": 4}), ("Conv2D", {"filters": 4, "kernel_size": 2})]
+)
+def test_regularizers_of_each_keras(kind, size, keras, expected):
+    """For kernel and bias, each its own."""
+    (layer,) = to_layers((kind, {**size, "kernel_regularizer": keras, "bias_regularizer": L1}))
+    assert layer["config"]["kernel_regularizer"] == expected
+    assert layer["config"]["bias_regularizer"] == L1
+    (layer,) = to_layers((kind, {**size, "bias_regularizer": keras}))
+    assert layer["config"]["bias_regularizer"] == expected
+    assert "kernel_regularizer" not in layer["config"]
+
+
+def test_regularizers_of_keras_1():
+    """By their old names."""
+    old = {"nb_filter": 5, "nb_row": 3, "nb_col": 2, "W_regularizer": {"name": "L1L2Regularizer", "l1": 0.25}}
+    (layer,) = to_layers(
+        ("Convolution2D", {**old, "b_regularizer": {"name": "WeightRegularizer", "l2": 0.5}})
+    )
+    assert layer["config"]["kernel_regularizer"]["config"] == {"l1": 0.25, "l2": 0.0}
+    assert layer["config"]["bias_regularizer"] == L1L2
+
+
+@pytest.mark.parametrize(
+    ("keras", "message"),
+    [
+        ({"class_name": "L2"}, "'d': bias_regularizer: expected L2 of l2, received None"),
+        ({"class_name": "L2", "config": {"l1": 0.1}}, "expected L2 of l2, received {'l1': 0.1}"),
+        ({"class_name": "L1L2", "config": {"l2": -0.1}}, "bias_regularizer: l2: expected a number in"),
+        ({"class_name": "L1", "config": {"l1": "0.1"}}, "bias_regularizer: l1: expected a number"),
+        ({"class_name": "L1", "config": {"l1": float("nan")}}, "l1: expected a number"),
+        ({"class_name": "L1", "config": {"l1": float("inf")}}, "l1: expected a number"),
+        ({"class_name": "L1", "config": [0.1]}, "expected L1 of l1, received"),
+        ({"name": "WeightRegularizer", "l3": 1}, "expected L1L2 of l1, l2, received {'l3': 1}"),
+    ],
+)
+def test_regularizers_that_are_refused(keras, message):
+    """With the layer's name and the argument's."""
+    with pytest.raises(ValueError, match=message):
+        to_layers(("Dense", {"name": "d", "units": 4, "bias_regularizer": keras}))
+
+
+@pytest.mark.parametrize(
+    "odd", [{"class_name": ["L2"]}, {"class_name": None}, {"name": {}}, 5, ["l2"], "l3", {"l2": 1}]
+)
+def test_what_is_no_regularizer_is_left_out_with_a_warning(odd):
+    with pytest.warns(UserWarning, match="no such kernel_regularizer"):
+        (layer,) = to_layers(("Dense", {"units": 4, "kernel_regularizer": odd}))
+    assert "kernel_regularizer" not in layer["config"]
 
 
 def training_of(model):

@@ -18,7 +18,7 @@ import warnings
 from typing import Any
 
 from tinycnn.activations import ACTIVATIONS
-from tinycnn.saving import keras_names
+from tinycnn.saving import keras_names, keras_regularizers
 from tinycnn.saving.snapshot import Snapshot
 from tinycnn.support import checks
 
@@ -112,6 +112,7 @@ def _from_layer(layer: dict[str, Any], dtype: str, taken: set[str]) -> list[dict
         for key in ("kernel_initializer", "bias_initializer"):
             seed = {} if own[key] in ("zeros", "ones") else {"seed": None}
             config[key] = {"class_name": CAMEL[own[key]], "config": seed}
+        config |= keras_regularizers.from_layer(own)
     if "2D" in kind:
         config["data_format"] = "channels_last"
     before = []
@@ -145,8 +146,9 @@ def to_model(model_config: dict[str, Any]) -> dict[str, Any]:
     Warns
     -----
     UserWarning
-        For regularizers and constraints, which are ignored. They matter only if training continues. Also for
-        arguments that are unknown, initializers that tinycnn does not have, and dtypes of 16 bits.
+        For constraints, and regularizers that tinycnn does not have, which are ignored. They matter only if
+        training continues. Also for arguments that are unknown, initializers that tinycnn does not have, and
+        dtypes of 16 bits.
     """
     if model_config.get("class_name") != "Sequential":
         raise ValueError(f"model: expected a Sequential, received {model_config.get('class_name')!r}")
@@ -193,6 +195,8 @@ def _warn_of_the_rest(entries: list[Entry], dtype: str, other_dtypes: list[str])
         for key, value in keras.items():
             if value in (None, False, [], {}) or key in COMMON or key in READ[kind] or key in UNSUPPORTED:
                 continue
+            if kind in INITIALIZED and keras_regularizers.is_read(key, value):
+                continue
             text = f"{label}: {key} {value!r:.200}"
             if key.endswith(TRAINING_ONLY):
                 training[text] = key
@@ -200,7 +204,7 @@ def _warn_of_the_rest(entries: list[Entry], dtype: str, other_dtypes: list[str])
                 others.append(text)
     if training:
         names, details = ", ".join(sorted(set(training.values()))), "; ".join(training)
-        warnings.warn(f"tinycnn has no {names}: further training ignores it ({details})", stacklevel=3)
+        warnings.warn(f"tinycnn has no such {names}: further training ignores it ({details})", stacklevel=3)
     if others:
         warnings.warn(f"tinycnn leaves out {'; '.join(others)}", stacklevel=3)
 
@@ -240,6 +244,7 @@ def _to_layer(label: str, kind: str, keras: dict[str, Any], axes: int) -> dict[s
         for key in ("kernel_initializer", "bias_initializer"):
             name = _initializer(keras.get(key))
             config |= {} if name is None else {key: name}
+        config |= keras_regularizers.to_layer(label, keras)
     return {"class_name": kind, "config": config, "trainable": keras.get("trainable", True)}
 
 
