@@ -91,3 +91,19 @@ def set_weights(layers: Sequence[Layer], weights: Sequence[np.ndarray]) -> None:
         checks.shape(f"weights: {name}", np.shape(value), array.shape)
     for (_, array), value in zip(own, weights, strict=True):
         array[...] = value
+
+
+def load_weights(layers: Sequence[Layer], weights: Sequence[tuple[str, np.ndarray]], path: str) -> None:
+    """Copy the weights of a file, ("layer/weight", array), into the layers, in the order of `named_weights`.
+
+    Raises
+    ------
+    ValueError
+        When the shapes are others; the message gives both lists. Then nothing changes.
+    """
+    own = [f"{name} {array.shape}" for name, array in named_weights(layers)]
+    found = [f"{name} {array.shape}" for name, array in weights]
+    arrays = [array for _, array in weights]
+    if [array.shape for array in arrays] != [array.shape for _, array in named_weights(layers)]:
+        raise ValueError(f"{path}: expected the weights {', '.join(own)}, received {', '.join(found)}")
+    set_weights(layers, arrays)

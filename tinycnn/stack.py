@@ -284,28 +284,32 @@ class Stack:
         parameter_vectors.set_weights(self.layers, weights)
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
-        """Write a file without the optimizer: `.h5`, which Keras' `load_weights` reads, or `.npz`."""
-        saving.write(path, conversion.take(self, include_optimizer=False))  # type: ignore[arg-type]
+        """Write a file without the optimizer, which Keras' `load_weights` reads, unless it is `.npz`.
+
+        With a name that ends in `.weights.h5` it holds weights alone, as Keras 3 writes it. With another one
+        that ends in `.h5`, `load_model` reads it too.
+        """
+        saving.write_weights(path, conversion.take(self, include_optimizer=False))  # type: ignore[arg-type]
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Copy in the weights of a file that `save` or `save_weights` wrote, or Keras in that format.
+        """Copy in the weights of a file that `save` or `save_weights` wrote, here or in Keras.
 
-        They are taken in their order; the layers may have other names. A model that is not built is built.
+        They are taken in their order; the layers may have other names. A model that is not built is built,
+        unless the file holds weights alone.
 
         Raises
         ------
         ValueError
             When they do not fit; the message gives both lists. Then nothing changes.
         """
-        snapshot = saving.read(path)
+        weights, input_shape = saving.read_weights(path, self.get_config())
         if not self.built:
-            self.build(snapshot.config["input_shape"])
-        arrays = [array for _, array in snapshot.weights]
-        own = [f"{name} {array.shape}" for name, array in self.named_weights()]
-        found = [f"{name} {array.shape}" for name, array in snapshot.weights]
-        if [a.shape for a in arrays] != [array.shape for _, array in self.named_weights()]:
-            raise ValueError(f"{path}: expected the weights {', '.join(own)}, received {', '.join(found)}")
-        self.set_weights(arrays)
+            if input_shape is None:
+                raise ValueError(
+                    f"{self.name}: call model.build(input_shape) first; {path} has weights alone"
+                )
+            self.build(input_shape)
+        parameter_vectors.load_weights(self.layers, weights, str(path))
 
     # Descriptions.
 

@@ -4,6 +4,7 @@
 
     Snapshot -> check -> write(".h5") -> saving/hdf5.py -> file
     file -> saving/hdf5.py -> check -> reading(".h5") -> Snapshot -> conversion.restore -> model
+    Snapshot -> write_weights(".weights.h5") -> saving/weights_h5.py -> file -> read_weights -> arrays
 
 Writing is atomic. A file may be hostile, and reading it runs nothing: it holds numbers, and names that are
 looked up in tables. Nothing is evaluated, unpickled or imported by a name in the file. No link out of the
@@ -16,11 +17,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from tinycnn.saving import hdf5, npz
+import numpy as np
+
+from tinycnn.saving import hdf5, npz, weights_h5
 from tinycnn.saving.snapshot import Snapshot, check
 
-__all__ = ["FORMATS", "Snapshot", "format_of", "read", "reading", "write"]
+__all__ = ["FORMATS", "Snapshot", "format_of", "read", "read_weights", "reading", "write", "write_weights"]
 
 #: The module of each suffix.
 FORMATS: dict[str, ModuleType] = {".h5": hdf5, ".hdf5": hdf5, ".npz": npz}
@@ -68,10 +72,17 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Snapshot]:
         When tinycnn ignores something in the file; see `tinycnn.saving.keras_config`.
     """
     module = format_of(path)
+    with _errors_of(path):
+        yield check(module.read(path))
+
+
+@contextmanager
+def _errors_of(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Report errors inside the with-block as errors of a file, which must be one that can be opened."""
     with open(path, "rb"):
         pass  # raises the error of the system if the file cannot be opened
     try:
-        yield check(module.read(path))
+        yield
     except (Warning, ImportError):  # a warning turned into an error; h5py is missing
         raise
     except Exception as error:
@@ -83,6 +94,41 @@ def read(path: str | os.PathLike[str]) -> Snapshot:
     """Return the snapshot in a file. It raises and warns as `reading` does."""
     with reading(path) as snapshot:
         return snapshot
+
+
+def write_weights(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
+    """Write weights: alone and as Keras 3 does where the name ends in `.weights.h5`, else as `write` does."""
+    if os.fspath(path).endswith(weights_h5.SUFFIX):
+        weights_h5.write(path, check(snapshot))
+    else:
+        write(path, snapshot)
+
+
+def read_weights(
+    path: str | os.PathLike[str], config: dict[str, Any]
+) -> tuple[list[tuple[str, np.ndarray]], list[int] | None]:
+    """Return the weights in a file, which may be one of weights alone. It raises and warns as `reading` does.
+
+    Parameters
+    ----------
+    path : path
+    config : dict
+        A `Snapshot.config`: that of the model that the weights are for.
+
+    Returns
+    -------
+    weights : list of (str, ndarray)
+        "layer/weight" and values. Shapes may differ from the model's.
+    input_shape : list of int or None
+        None for weights alone.
+    """
+    if format_of(path) is hdf5:
+        with _errors_of(path):
+            alone = weights_h5.read(path, config)
+        if alone is not None:
+            return alone, None
+    snapshot = read(path)
+    return snapshot.weights, snapshot.config["input_shape"]
 
 
 def format_of(path: str | os.PathLike[str]) -> ModuleType:

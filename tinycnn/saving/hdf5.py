@@ -117,36 +117,42 @@ def read(path: str | os.PathLike[str]) -> Snapshot:
 
 def _read(root: Group, size: int) -> Snapshot:
     if "model_config" not in root.attributes:
-        raise ValueError("no model_config; a file of weights alone does not say which network they belong to")
+        raise ValueError(
+            "no model_config; a file of weights alone does not say which network they belong to: make the "
+            "network, and call load_weights"
+        )
     own = _json(root, "tinycnn") if "tinycnn" in root.attributes else {}
     config = keras_config.to_model(_json(root, "model_config"))
     progress = keras_config.adopt_own_words(config, own)
     training = None
     if "training_config" in root.attributes:
         training = keras_training.to_training(_json(root, "training_config"), own)
-    group = _group(root, "model_weights")
-    layers: list[tuple[str, list[tuple[str, Array]]]] = []
-    for layer in _names(group, "layer_names"):
-        layers.append((layer, _arrays(_group(group, layer))))
-        if sum(len(arrays) for _, arrays in layers) > MOST_ARRAYS:  # one group may be named many times
-            raise ValueError(f"expected at most {MOST_ARRAYS} weights, received more")
+    weights_group = group(root, "model_weights")
+    layers = layer_groups(weights_group)
     trained = training is not None and "optimizer_weights" in root
-    moments = _arrays(_group(root, "optimizer_weights")) if trained else []
+    moments = _arrays(group(root, "optimizer_weights")) if trained else []
     dtype = np.dtype(config["dtype"])
-    _weigh([data for _, arrays in (*layers, ("", moments)) for _, data in arrays], dtype, size)
+    everything = [data for _, arrays in (*layers, ("", moments)) for _, data in arrays]
+    weigh(everything, dtype, size)
     weights = keras_weights.named(config, layers)
     values = [(name, data.read().astype(dtype, copy=False)) for name, data in weights]
     snapshot = Snapshot(config, values, training, {}, progress)
-    version, backend = (_optional_text((group, root), name) for name in ("keras_version", "backend"))
+    version, backend = (optional_text((weights_group, root), name) for name in ("keras_version", "backend"))
     keras_optimizer.from_arrays([(name, data.read()) for name, data in moments], snapshot, version)
     return keras_weights.orient(snapshot, backend)
 
 
-def _group(group: Group, path: str) -> Group:
-    member = group[path]
+def group(parent: Group, path: str) -> Group:
+    """Return the group at a path; raise ValueError for an array."""
+    member = parent[path]
     if not isinstance(member, Group):
         raise ValueError(f"{member.name}: expected a group, received an array")
     return member
+
+
+def layer_groups(parent: Group) -> list[tuple[str, list[tuple[str, Array]]]]:
+    """Return the layers that a group lists, each with its arrays; no values are read yet."""
+    return [(layer, _arrays(group(parent, layer))) for layer in _names(parent, "layer_names")]
 
 
 def _arrays(group: Group) -> list[tuple[str, Array]]:
@@ -160,8 +166,10 @@ def _arrays(group: Group) -> list[tuple[str, Array]]:
     return found
 
 
-def _weigh(arrays: list[Array], dtype: np.dtype, size: int) -> None:
+def weigh(arrays: list[Array], dtype: np.dtype, size: int) -> None:
     """Raise ValueError when arrays, as `dtype`, take more bytes than a file of `size` plausibly holds."""
+    if len(arrays) > MOST_ARRAYS:
+        raise ValueError(f"expected at most {MOST_ARRAYS} weights, received more")
     declared = sum(array.declared_size * max(array.dtype.itemsize, dtype.itemsize) for array in arrays)
     if declared > FREE_BYTES + LARGEST_GROWTH * size:
         raise ValueError(f"the arrays declare {declared} bytes, in a file of {size}")
@@ -176,7 +184,7 @@ def _json(root: Group, attribute: str) -> dict[str, Any]:
     return from_json(attribute, texts[0])
 
 
-def _optional_text(holders: tuple[Group, ...], attribute: str) -> str | None:
+def optional_text(holders: tuple[Group, ...], attribute: str) -> str | None:
     """Return an attribute, one text, of the first of the holders that has it."""
     found = [
         texts for group in holders if attribute in group.attributes for texts in _texts(group, attribute)

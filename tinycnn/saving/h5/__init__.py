@@ -16,6 +16,7 @@ extensible arrays.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from types import TracebackType
 
 from tinycnn.saving.h5 import heaps, links, objects
@@ -108,6 +109,13 @@ class Group:
 
     def __contains__(self, name: str) -> bool:
         return name in self._links
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names of its members, in no order."""
+        return iter(self._links)
+
+    def __len__(self) -> int:
+        return len(self._links)
 
     def __getitem__(self, path: str) -> Group | Array:
         """Return the member at a path; raise ValueError unless every link on the way is hard."""
