@@ -268,6 +268,14 @@ def get(metric: Any) -> Metric:
     return METRICS[checks.choice("metric", metric, METRICS)]
 
 
+def is_loss(metric: Any) -> bool:
+    """Return whether a metric is a loss, of which less is better: by its name, or as `get` returned it."""
+    if isinstance(metric, str):
+        return losses.SHORT_NAMES.get(metric, metric) in losses.LOSSES
+    function = metric.args[0] if isinstance(metric, partial) and metric.args else None
+    return isinstance(getattr(function, "__self__", None), Loss)
+
+
 def name_of(metric: Any) -> str:
     """Return the name that a metric is reported by: a name itself, or that of a loss, function or class."""
     if isinstance(metric, str):

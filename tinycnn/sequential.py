@@ -415,6 +415,7 @@ class Sequential(Stack):
             Batches, of an endless iterable.
         """
         self._compiled()
+        checks.flag("return_dict", return_dict)
         source = setup.evaluation(self, x, y, sample_weight, batch_size, steps)
         if self.input_check is not None and isinstance(source, Arrays):
             self.input_check(source.data[0])

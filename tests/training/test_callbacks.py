@@ -262,12 +262,26 @@ def test_early_stopping_can_leave_the_last_weights():
         ("distance", "max", 0.25, [1, 1.25, 1.5], [1, 0, 1]),
         ("loss", "auto", 0.25, [1, 0.75, 0.5], [1, 0, 1]),
         ("loss", "auto", 0, [np.nan, 2, np.nan, 1], [0, 1, 0, 1]),
+        ("val_mse", "auto", 0, [2, 1, 3], [1, 1, 0]),
+        ("categorical_crossentropy", "auto", 0, [2, 1, 3], [1, 1, 0]),
+        ("val_mse", "max", 0, [2, 1, 3], [1, 0, 1]),
     ],
 )
 def test_what_is_better(monitor, mode, delta, figures, better):
     """Less of a loss, more of anything else; by more than min_delta; NaN never."""
     watch = Monitor(monitor, mode, delta)
     assert [watch.improved(i, {monitor: value}) for i, value in enumerate(figures)] == list(map(bool, better))
+
+
+def test_less_of_a_metric_that_is_a_loss():
+    """Under any name; more of a function."""
+    model = network()
+    figures = {"distance": "mse", "top": lambda y_true, y_pred: y_pred.max(axis=1), "acc": "accuracy"}
+    model.compile("sgd", metrics=figures)
+    for name, expected in (("val_distance", [1, 1, 0]), ("top", [1, 0, 1]), ("val_acc", [1, 0, 1])):
+        watch = Monitor(name, "auto")
+        watch.set_model(model)
+        assert [watch.improved(i, {name: value}) for i, value in enumerate([2, 1, 3])] == expected
 
 
 def test_a_figure_that_is_not_there():
@@ -293,9 +307,12 @@ def test_model_checkpoint(tmp_path):
 
 
 def test_reduce_on_plateau():
-    """After `patience` epochs without improvement; not during the cooldown; never below the minimum."""
+    """After `patience` epochs without improvement; not during the cooldown; never below the minimum.
+
+    Two epochs are the patience, and the second of the cooldown is the first of them.
+    """
     recorder = Recorder()
-    plateau = ReduceLROnPlateau(factor=0.5, patience=2, cooldown=1, min_lr=0.3)
+    plateau = ReduceLROnPlateau(factor=0.5, patience=2, cooldown=2, min_lr=0.3)
     fit(Script(val_loss=[1] * 9), plateau, recorder, epochs=9, optimizer=SGD(1.0))
     assert recorder.rates == [1, 1, 0.5, 0.5, 0.5, 0.3, 0.3, 0.3, 0.3]
     fit(Script(val_loss=range(9, 0, -1)), plateau, recorder, epochs=9, optimizer=SGD(1.0))

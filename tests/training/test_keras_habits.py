@@ -472,3 +472,40 @@ def test_a_callback_of_ones_own_may_add_a_figure_that_another_watches():
     stopping = EarlyStopping("mine", mode="min")
     model().fit(X, Y, epochs=3, callbacks=[Add(), stopping], verbose=0)
     assert stopping.best == -2
+
+
+def test_a_figure_that_a_callback_adds_is_in_the_history():
+    """With NaN for an epoch without it, and no text."""
+
+    class Add(Callback):
+        def on_epoch_end(self, epoch, logs):
+            logs["every"] = np.float32(epoch + 0.5)
+            logs["said"] = "yes"
+            if epoch == 1:
+                logs["once"] = 7
+
+    history = model(metrics=()).fit(X, Y, epochs=3, callbacks=[Add()], verbose=0)
+    assert list(history.history) == ["loss", "every", "once"]
+    assert history.history["every"] == [0.5, 1.5, 2.5]
+    np.testing.assert_array_equal(history.history["once"], [np.nan, 7, np.nan])
+
+
+def test_a_generator_is_not_asked_again():
+    """A second epoch of one that has ended would go on for ever; the figures of no validation are NaN."""
+    built = model()
+    with pytest.warns(UserWarning, match="x: expected at least one batch, received 0 before the end"):
+        history = built.fit(((X, Y) for _ in range(2)), epochs=3, verbose=0)
+    assert (history.epoch, built.steps_trained) == ([0], 2)
+    with pytest.warns(UserWarning, match="validation_data: expected 2 batches, received 0"):
+        history = built.fit(
+            X, Y, epochs=2, verbose=0, validation_data=((X, Y) for _ in range(2)), validation_steps=2
+        )
+    assert np.isfinite(history.history["val_loss"][0])
+    assert np.isnan(history.history["val_loss"][1])
+
+
+def test_return_dict_is_no_verbose():
+    """The fourth argument of Keras' evaluate."""
+    assert list(model().evaluate(X, Y, 5, True)) == ["loss", "accuracy"]
+    with pytest.raises(TypeError, match="return_dict: expected True or False, received 1"):
+        model().evaluate(X, Y, 5, 1)

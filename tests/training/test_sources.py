@@ -162,7 +162,7 @@ def test_a_generator_that_ends_early_says_so_and_ends_the_run():
 def test_a_generator_that_has_ended_ends_the_run():
     """Without steps it is one epoch, whatever `epochs` says."""
     fitted = model()
-    with pytest.warns(UserWarning, match="x: expected more batches, received 0 before the end"):
+    with pytest.warns(UserWarning, match="x: expected at least one batch, received 0 before the end"):
         history = fitted.fit(generated(), epochs=3, verbose=0)
     assert history.epoch == [0]
     np.testing.assert_array_equal(fitted.parameters, by_arrays(epochs=1).parameters)

@@ -6,7 +6,10 @@
 """
 
 import csv
+import math
+import numbers
 import os
+from typing import Any
 
 from tinycnn.support.files import atomic_path
 
@@ -17,8 +20,8 @@ class History:
     Attributes
     ----------
     history : dict of str to list of float
-        "loss", the metrics and, with validation data, "val_loss" and so on. Each list has one value for each
-        epoch; unfinished epochs are left out.
+        "loss", the metrics and, with validation data, "val_loss" and so on; and numbers that a callback has
+        put into the logs. Each list has one value for each epoch; unfinished epochs are left out.
     epoch : list of int
         The numbers of these epochs, counted from 0. A model that was trained before continues counting.
     """
@@ -32,6 +35,15 @@ class History:
         self.epoch.append(epoch)
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
+
+    def complete(self, logs: dict[str, Any]) -> None:
+        """Add numbers that callbacks have put into the logs of the last epoch; NaN where one is missing."""
+        for name, value in logs.items():
+            if isinstance(value, numbers.Real):
+                column = self.history.setdefault(name, [math.nan] * (len(self.epoch) - 1))
+                column += [float(value)] * (len(self.epoch) - len(column))
+        for column in self.history.values():
+            column += [math.nan] * (len(self.epoch) - len(column))
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a CSV file with a header and one line for each epoch, counted from 1."""

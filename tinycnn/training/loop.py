@@ -67,8 +67,8 @@ class Means:
         self.samples += samples
 
     def result(self) -> dict[str, float]:
-        """Return the means."""
-        return {name: total / max(self.samples, 1) for name, total in self.sums.items()}
+        """Return the means; NaN of no images."""
+        return {name: total / self.samples if self.samples else math.nan for name, total in self.sums.items()}
 
 
 def fit(
@@ -155,6 +155,7 @@ class Run:
             model.epochs_trained += 1
             model.history.record(epoch, logs)
             self.events.notify("on_epoch_end", epoch, logs)
+            model.history.complete(logs)
             self.logs = logs
             self.events.notify("on_evaluate_end")
             self.position = Position(self.position.first_epoch)

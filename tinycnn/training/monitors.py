@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import saving
+from tinycnn import metrics, saving
 from tinycnn.support import checks, constructor, files
 from tinycnn.training.callbacks import Callback, Logs, refuse_schedule, set_rate
 from tinycnn.training.divergence import is_finite
@@ -32,7 +32,8 @@ class Monitor(Callback):
     monitor : str
         A name of the epoch's logs: "loss" or a metric, with "val_" before it for validation.
     mode : "min", "max" or "auto"
-        Whether smaller or larger is better. "auto" is "min" for the loss and "max" for everything else.
+        Whether smaller or larger is better. "auto" is "min" for the loss and metrics that are losses, such as
+        "mse", and "max" for everything else.
     min_delta : float
         A change of at most this much does not count as an improvement.
     """
@@ -78,7 +79,7 @@ class Monitor(Callback):
         """
         self._check_name(logs)
         value = logs[self.monitor]
-        less = self.mode == "min" or (self.mode == "auto" and self.monitor.removeprefix("val_") == "loss")
+        less = self.mode == "min" or (self.mode == "auto" and self._is_loss())
         if math.isnan(value) or (
             self.best is not None
             and (value >= self.best - self.min_delta if less else value <= self.best + self.min_delta)
@@ -87,6 +88,11 @@ class Monitor(Callback):
             return False
         self.best, self.best_epoch, self.wait = value, epoch, 0
         return True
+
+    def _is_loss(self) -> bool:
+        """Return whether the figure is the loss of the model, or a metric that is a loss."""
+        name = self.monitor.removeprefix("val_")
+        return name == "loss" or metrics.is_loss(getattr(self.model, "metrics", {}).get(name, name))
 
     def get_config(self) -> dict[str, Any]:
         """See `Callback.get_config`."""
@@ -256,7 +262,8 @@ class ReduceLROnPlateau(Monitor):
     patience : int
         Number of epochs in a row without improvement after which to reduce; 0 means 1, as in Keras.
     cooldown : int
-        Number of epochs after a reduction that do not count.
+        Number of epochs after a reduction that do not count, as Keras counts them: the last of them does, so
+        that 1 is as 0.
     min_lr : float
         Lower bound of the rate.
     """
@@ -292,9 +299,11 @@ class ReduceLROnPlateau(Monitor):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Count the epoch, and reduce the rate when the patience is over."""
-        self.improved(epoch, logs)
         if self._cooling > 0:
             self._cooling -= 1
+            self.wait = 0
+        self.improved(epoch, logs)
+        if self._cooling > 0:
             self.wait = 0
         elif self.wait >= max(self.patience, 1):
             optimizer = self.model.optimizer

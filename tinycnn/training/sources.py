@@ -175,11 +175,12 @@ class Batches:
                 self._running = None
                 if not self._in_steps and count:
                     break
-                if self.only_once or restarted or not self._in_steps:
+                if not self._in_steps or self.only_once or restarted:
                     self.exhausted = True
+                    expected = f"{self.steps} batches" if self._in_steps else "at least one batch"
                     warnings.warn(
-                        f"{self.name}: expected {self.steps or 'more'} batches, received {count} before the "
-                        "end; give fewer steps or epochs, or an object that can be iterated again",
+                        f"{self.name}: expected {expected}, received {count} before the end; "
+                        "give fewer steps or epochs, or an object that can be iterated again",
                         UserWarning,
                         stacklevel=2,
                     )
