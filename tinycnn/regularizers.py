@@ -127,10 +127,14 @@ class Penalty(NamedTuple):
 
 
 def penalties(layers: Iterable[Any]) -> list[Penalty]:
-    """Return the penalties of layers, whose regularizers are attributes such as `kernel_regularizer`."""
+    """Return the penalties of layers, whose regularizers are attributes such as `kernel_regularizer`.
+
+    Frozen layers have none, as in Keras.
+    """
     return [
         Penalty(regularizer, weight, layer.grads[name])
         for layer in layers
+        if layer.trainable
         for name, weight in layer.params.items()
         if (regularizer := getattr(layer, f"{name}_regularizer", None)) is not None
     ]

@@ -509,3 +509,25 @@ def test_return_dict_is_no_verbose():
     assert list(model().evaluate(X, Y, 5, True)) == ["loss", "accuracy"]
     with pytest.raises(TypeError, match="return_dict: expected True or False, received 1"):
         model().evaluate(X, Y, 5, 1)
+
+
+def test_a_frozen_layer_has_no_penalty():
+    """As in Keras; its figures come back with its training."""
+    built = Sequential(
+        [Dense(7, kernel_regularizer=L2(0.5)), Dense(3, activation="softmax")], seed=1, input_shape=(8,)
+    )
+    built.compile("sgd")
+    free = built.evaluate(X, Y)
+    built[0].trainable = False
+    assert built.evaluate(X, Y) == pytest.approx(free - L2(0.5)(built[0].kernel))
+    assert built.train_on_batch(X, Y) == pytest.approx(free - L2(0.5)(built[0].kernel))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_epochs_of_fewer_steps_go_through_all_images(shuffle, tmp_path):
+    """23 images in five batches: 2 + 2 + 1 and 1 + 2 + 2, as two epochs of all of them."""
+    whole, parts = model(), model()
+    whole.fit(X, Y, batch_size=5, epochs=2, shuffle=shuffle, verbose=0)
+    parts.fit(X, Y, batch_size=5, epochs=5, steps_per_epoch=2, shuffle=shuffle, verbose=0)
+    np.testing.assert_array_equal(parts.parameters, whole.parameters)
+    assert parts.epochs_trained == 5

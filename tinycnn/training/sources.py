@@ -55,12 +55,12 @@ class Arrays:
     seed : int, optional
         If given, each epoch has an order of its own, which follows from the seed and the epoch's number.
     steps : int, optional
-        Batches in an epoch; by default those that all images fill.
+        Batches in an epoch; by default those that all images fill, and never more.
 
     Attributes
     ----------
     samples, steps : int
-        Images and batches in an epoch.
+        Images, at most, and batches in an epoch.
     exhausted : False
         See `Batches`.
     """
@@ -76,13 +76,13 @@ class Arrays:
     ) -> None:
         self.data, self.batch_size, self.seed = data, batch_size, seed
         rows = len(data[0])
-        most = -(-rows // batch_size)
-        if steps is not None and steps > most:
+        self._most = -(-rows // batch_size)
+        if steps is not None and steps > self._most:
             raise ValueError(
-                f"steps: expected at most {most}, as {rows} images in batches of {batch_size} give, "
+                f"steps: expected at most {self._most}, as {rows} images in batches of {batch_size} give, "
                 f"received {steps}"
             )
-        self.steps = most if steps is None else steps
+        self.steps = self._most if steps is None else steps
         self.samples = min(rows, self.steps * batch_size)
 
     def first(self, epoch: int) -> Batch:
@@ -91,11 +91,19 @@ class Arrays:
         return Batch(x[:1], y[:1], None if weights is None else weights[:1], np.arange(1))
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch, without the first `skip` ones."""
+        """Yield the batches of an epoch, without the first `skip` ones.
+
+        With fewer steps than fill all images, an epoch begins where the one before ended, as in Keras. After
+        the last images the first ones follow, in another order if there is a seed.
+        """
         x, y, weights = self.data
-        order = np.arange(len(x)) if self.seed is None else epoch_order(self.seed, number, len(x))
-        for start in range(skip * self.batch_size, self.samples, self.batch_size):
-            samples = order[start : min(start + self.batch_size, self.samples)]
+        cycle, order = -1, np.arange(0)
+        for step in range(number * self.steps + skip, (number + 1) * self.steps):
+            if cycle != step // self._most:
+                cycle = step // self._most
+                order = np.arange(len(x)) if self.seed is None else epoch_order(self.seed, cycle, len(x))
+            start = step % self._most * self.batch_size
+            samples = order[start : start + self.batch_size]
             # a slice is a view, rows in another order are a copy
             rows = slice(start, start + len(samples)) if self.seed is None else samples
             yield Batch(x[rows], y[rows], None if weights is None else weights[rows], samples)
