@@ -314,6 +314,21 @@ def half_precision_of_keras(file):
     file.create_dataset(KERNEL, (84, 7), "V2").attrs["dtype"] = "bfloat16"
 
 
+def one_group_by_many_names(file):
+    """Ten thousand arrays from a few, by hard links: of layers, and of arrays."""
+    for i in range(400):
+        file[f"layers/flatten/vars/{i}"] = file[KERNEL]
+    for i in range(400):
+        file[f"layers/flatten_{i + 1}"] = file["layers/flatten"]
+
+
+def one_old_layer_by_many_names(file):
+    del file["layers"]
+    file["a/x"] = 1.0
+    file["a"].attrs["weight_names"] = np.array([b"x"] * 8000)
+    file.attrs["layer_names"] = np.array([b"a"] * 8000)
+
+
 def names_without_end(file):
     del file["layers"]
     file.attrs["layer_names"] = [b"a"] * 3
@@ -337,6 +352,8 @@ def names_without_end(file):
         (a_layer_in_a_layer, "/layers/dense/cell: expected a layer without layers"),
         (nothing_at_all, "no attribute layer_names"),
         (half_precision_of_keras, "expected numbers, received opaque data"),
+        (one_group_by_many_names, "expected at most 16384 weights"),
+        (one_old_layer_by_many_names, "expected at most 16384 weights"),
         (names_without_end, "/a: expected a group, received an array"),
     ],
 )

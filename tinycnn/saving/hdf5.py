@@ -151,8 +151,23 @@ def group(parent: Group, path: str) -> Group:
 
 
 def layer_groups(parent: Group) -> list[tuple[str, list[tuple[str, Array]]]]:
-    """Return the layers that a group lists, each with its arrays; no values are read yet."""
-    return [(layer, _arrays(group(parent, layer))) for layer in _names(parent, "layer_names")]
+    """Return the layers that a group lists, each with its arrays; no values are read yet.
+
+    One group may be listed as many layers, so arrays are counted while they are collected.
+    """
+    found, count = [], 0
+    for layer in _names(parent, "layer_names"):
+        arrays = _arrays(group(parent, layer))
+        count += len(arrays)
+        check_count(count)
+        found.append((layer, arrays))
+    return found
+
+
+def check_count(count: int) -> None:
+    """Raise ValueError for more arrays than a file may have."""
+    if count > MOST_ARRAYS:
+        raise ValueError(f"expected at most {MOST_ARRAYS} weights, received more")
 
 
 def _arrays(group: Group) -> list[tuple[str, Array]]:
@@ -168,8 +183,7 @@ def _arrays(group: Group) -> list[tuple[str, Array]]:
 
 def weigh(arrays: list[Array], dtype: np.dtype, size: int) -> None:
     """Raise ValueError when arrays, as `dtype`, take more bytes than a file of `size` plausibly holds."""
-    if len(arrays) > MOST_ARRAYS:
-        raise ValueError(f"expected at most {MOST_ARRAYS} weights, received more")
+    check_count(len(arrays))
     declared = sum(array.declared_size * max(array.dtype.itemsize, dtype.itemsize) for array in arrays)
     if declared > FREE_BYTES + LARGEST_GROWTH * size:
         raise ValueError(f"the arrays declare {declared} bytes, in a file of {size}")

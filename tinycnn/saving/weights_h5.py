@@ -101,8 +101,14 @@ def read(path: str | os.PathLike[str], config: dict[str, Any]) -> keras_weights.
 def _layers(root: Group) -> dict[str, list[Array]]:
     """Return the arrays of each layer that has some, by its name in the file."""
     layers = hdf5.group(root, next(name for name in ROOTS if name in root))
-    found = {key: _vars(hdf5.group(layers, key)) for key in layers}
-    return {key: arrays for key, arrays in found.items() if arrays}
+    found, count = {}, 0
+    for key in layers:
+        layer = hdf5.group(layers, key)
+        count += len(layer) + (len(hdf5.group(layer, "vars")) if "vars" in layer else 0)
+        hdf5.check_count(count)  # before they are collected: one group may have many names
+        if arrays := _vars(layer):
+            found[key] = arrays
+    return found
 
 
 def _vars(layer: Group) -> list[Array]:
