@@ -85,8 +85,7 @@ class Sequential(Stack):
     stop_training : bool
         A callback sets it to end `fit` after the current batch.
     input_check : callable or None
-        Called with the arrays of images that `predict` and `evaluate` are given, to warn of what the model
-        was not trained for. It is not saved.
+        Called with the images that `predict` and `evaluate` are given, to warn of others. It is not saved.
 
     Examples
     --------

@@ -25,7 +25,7 @@ from tinycnn.layers import Layer
 from tinycnn.layers.layer_list import LayerList
 from tinycnn.saving import conversion
 from tinycnn.support import checks
-from tinycnn.support.assignment import Converted, Fixed
+from tinycnn.support.assignment import CopiedInto, Fixed
 from tinycnn.support.randomness import generator, resolve_seed
 
 AnyStack = TypeVar("AnyStack", bound="Stack")
@@ -35,18 +35,6 @@ def _is_not_built(stack: Stack) -> bool:
     return not stack.built
 
 
-def _copied_into(name: str) -> Converted:
-    """Return a descriptor of a vector: an assignment copies values into it, since layers hold its views."""
-
-    def convert(stack: Stack, value: Any) -> np.ndarray:
-        vector: np.ndarray = vars(stack)[name]
-        checks.shape(name, np.shape(value), vector.shape)
-        vector[...] = value
-        return vector
-
-    return Converted(convert)
-
-
 class Stack:
     """A stack of layers; see `tinycnn.Sequential` for the parameters and attributes."""
 
@@ -54,8 +42,8 @@ class Stack:
     dtype: np.dtype[Any] = Fixed("make a new model")  # type: ignore[assignment]
     input_shape: tuple[int, ...] | None = Fixed("call build(input_shape)")  # type: ignore[assignment]
     seed: int = Fixed("make a new model", until=_is_not_built)  # type: ignore[assignment]
-    parameters: np.ndarray = _copied_into("parameters")  # type: ignore[assignment]
-    gradients: np.ndarray = _copied_into("gradients")  # type: ignore[assignment]
+    parameters: np.ndarray = CopiedInto()  # type: ignore[assignment]
+    gradients: np.ndarray = CopiedInto()  # type: ignore[assignment]
 
     def __init__(
         self,

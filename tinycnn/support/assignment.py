@@ -5,8 +5,9 @@
     layer.rate = 0.3        -> Argument  -> checked as the constructor checks it, then stored
     model.layers = [...]    -> Fixed     -> ValueError, which says what to do instead
     model.optimizer = opt   -> Converted -> converted, then stored
+    model.parameters = v    -> CopiedInto -> copied into the array that is there
 
-The three are data descriptors without `__get__`. So Python finds the value in the object's own dictionary at
+The four are data descriptors without `__get__`. So Python finds the value in the object's own dictionary at
 full speed when it is read, and calls `__set__` when it is assigned.
 """
 
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.support import constructor
+from tinycnn.support import checks, constructor
 
 
 class Constructed:
@@ -129,6 +130,19 @@ class Converted:
     def __set__(self, thing: Any, value: Any) -> None:
         """Store the converted value."""
         vars(thing)[self.name] = self.convert(thing, value)
+
+
+class CopiedInto:
+    """Descriptor of an array that others hold views of: an assignment copies values into it."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __set__(self, thing: Any, value: Any) -> None:
+        """Copy the values; raise ValueError for another shape."""
+        array: np.ndarray = vars(thing)[self.name]
+        checks.shape(self.name, np.shape(value), array.shape)
+        array[...] = value
 
 
 class Owned:
