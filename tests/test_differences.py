@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-import tinycnn
-
 pytestmark = pytest.mark.smoke
 
 TESTS = Path(__file__).parent / "peers" / "test_differences_keras.py"
-PAGE = Path(tinycnn.__file__).parents[1] / "docs" / "keras.md"
+PAGE = Path(__file__).parents[1] / "docs" / "keras.md"
 
 
 def test_each_difference_has_a_test():

@@ -203,7 +203,7 @@ def test_the_module_is_the_command(tmp_path):
 
 def test_the_installed_script_is_the_command():
     """What setup.cfg names."""
-    text = (Path(tinycnn.__file__).parents[1] / "setup.cfg").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "setup.cfg").read_text(encoding="utf-8")
     assert "    tinycnn = tinycnn.cli:main\n" in text
     from tinycnn import cli
 

@@ -14,7 +14,7 @@ from tinycnn.kernels import choose, conv, explain, pool, selection, use_algorith
 from tinycnn.kernels.runtime import availability
 from tinycnn.support.notices import notice
 
-ROOT = Path(tinycnn.__file__).parent.parent
+ROOTS = [str(Path(tinycnn.__file__).parents[1]), str(Path(__file__).parents[3])]  # of package and tests
 #: A module `numba` in the place of Numba, the environment, and the reason that is expected.
 CONDITIONS = {
     "missing": (
@@ -71,7 +71,7 @@ def run(code, tmp_path, condition, *arguments, **variables):
     source, environment, _ = CONDITIONS[condition]
     if source is not None:
         (tmp_path / "numba.py").write_text(source)
-    env = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    env = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join([str(tmp_path), *ROOTS])}
     for name in ("TINYCNN_ALGORITHM", "TINYCNN_QUIET"):
         env.pop(name, None)
     command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
