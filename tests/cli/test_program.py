@@ -1,5 +1,6 @@
 """The frame of all commands: help, statuses, errors in one line, and streams that refuse."""
 
+import configparser
 import io
 import os
 import re
@@ -203,8 +204,10 @@ def test_the_module_is_the_command(tmp_path):
 
 def test_the_installed_script_is_the_command():
     """What setup.cfg names."""
-    text = (Path(__file__).parents[2] / "setup.cfg").read_text(encoding="utf-8")
-    assert "    tinycnn = tinycnn.cli:main\n" in text
+    settings = configparser.ConfigParser()
+    settings.read(Path(__file__).parents[2] / "setup.cfg", encoding="utf-8")
+    scripts = settings["options.entry_points"]["console_scripts"]
+    assert scripts.strip() == "tinycnn = tinycnn.cli:main"
     from tinycnn import cli
 
     assert cli.main is program.main

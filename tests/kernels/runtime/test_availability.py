@@ -75,7 +75,8 @@ def run(code, tmp_path, condition, *arguments, **variables):
     for name in ("TINYCNN_ALGORITHM", "TINYCNN_QUIET"):
         env.pop(name, None)
     command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=env | variables, timeout=300, cwd=ROOT)
+    env |= variables
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=300, cwd=ROOTS[0])
     assert done.returncode == 0, done.stderr
     return done
 
