@@ -76,7 +76,7 @@ def run(code, tmp_path, condition, *arguments, **variables):
         env.pop(name, None)
     command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
     env |= variables
-    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=300, cwd=ROOTS[0])
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=300, cwd=ROOTS[1])
     assert done.returncode == 0, done.stderr
     return done
 
