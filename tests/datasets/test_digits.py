@@ -139,12 +139,13 @@ PHOTOS = {
 }
 
 
-LARGE = ("1,000 pixels", "wide", "tall")  # take seconds
+#: The others take more time, and are slow tests.
+QUICK = ("vignette", "hard shadow", "squared", "faint", "tight")
 
 
 @pytest.mark.parametrize(
     "condition",
-    [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in PHOTOS],
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in PHOTOS],
 )
 def test_photos_of_handwritten_digits(condition, mnist, model):
     """Two digits of each class that the network gets right as they are: it does so on photos of them."""

@@ -50,6 +50,7 @@ def test_conv_three_ways(capsys, monkeypatch):
     assert printed.count("conv2d_4 ") == 2
 
 
+@pytest.mark.slow
 def test_mnist_cnn_runs_as_it_is(capsys, monkeypatch, small_set, tmp_path):
     """Its 12 epochs on 300 images, from another folder; the accuracy that it prints is that of its model."""
     load_mnist = datasets.load_mnist

@@ -18,7 +18,9 @@ def _nothing_compiled(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "h5" else pytest.mark.slow) for name in FORMATS]
+)
 def test_damaged_files_are_loaded_or_refused(tmp_path, name):
     """60 inputs of each format; docs/runs has the logs of longer runs."""
     inputs, log = FORMATS[name](tmp_path), fuzz.new_log(name)

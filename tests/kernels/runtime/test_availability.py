@@ -87,7 +87,10 @@ def compiled(tmp_path_factory):
     return whole_use.use(tmp_path_factory.mktemp("compiled"))
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize(
+    "condition",
+    [pytest.param(c, marks=() if c in ("missing", "turned off") else pytest.mark.slow) for c in CONDITIONS],
+)
 def test_everything_works_with_the_same_random_numbers_and_results_up_to_rounding(
     condition, tmp_path, compiled
 ):
