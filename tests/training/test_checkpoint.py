@@ -14,10 +14,11 @@ import pytest
 from tests.networks import assert_same_weights as same
 from tests.networks import dense_only as network
 from tests.networks import dense_only_data as data
-from tinycnn import load_model
+from tinycnn import load_model, saving
 from tinycnn.datasets import Augmentation
 from tinycnn.optimizers import SGD, Adam, AdamW
 from tinycnn.optimizers.schedules import CosineDecay, Schedule
+from tinycnn.saving import npz
 from tinycnn.training import (
     Callback,
     CSVLogger,
@@ -376,6 +377,18 @@ def test_a_damaged_average_is_damage(tmp_path, capsys):
     path.write_bytes(data)
     same(run(tmp_path / "run", epochs=3)[0], whole)
     assert "resuming from the previous one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("of_the_model", [True, False])
+def test_a_checkpoint_without_a_rate_is_refused(of_the_model, tmp_path):
+    """Of the model's optimizer, or of the settings that the run is recognised by."""
+    run(tmp_path, epochs=1)
+    snapshot, extra = saving.read(tmp_path / "checkpoint.npz"), npz.read_extra(tmp_path / "checkpoint.npz")
+    checkpoint._check(snapshot, extra)
+    training = snapshot.training if of_the_model else extra[0]["settings"]
+    del training["optimizer"]["config"]["learning_rate"]
+    with pytest.raises(ValueError, match="expected a learning_rate in a checkpoint, received none"):
+        checkpoint._check(snapshot, extra)
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):

@@ -203,12 +203,13 @@ def _check(snapshot: saving.Snapshot, extra: npz.Extra) -> None:
             raise ValueError(f"{name}: expected a value for each epoch, received {len(column)}")
         for value in column:
             _figure(name, value)
-    if "learning_rate" not in run["settings"]["optimizer"]["config"]:
-        raise ValueError("expected a learning_rate in a checkpoint, received none")
-    for _, state in run["callbacks"]:
-        _unpacked(state, arrays)
     if snapshot.training is None:
         raise ValueError("expected a compiled model, received one that is not")
+    for training in (run["settings"], snapshot.training):
+        if "learning_rate" not in training["optimizer"]["config"]:
+            raise ValueError("expected a learning_rate in a checkpoint, received none")
+    for _, state in run["callbacks"]:
+        _unpacked(state, arrays)
     for name in run["position"]["sums"]:
         checks.choice("sums", name, ["loss", *snapshot.training["metrics"]])
 
