@@ -25,6 +25,7 @@ FLOORS = [
     {"parameters", "saving"},
     {"datasets", "execution", "inspection", "training"},
     {"stack"},
+    {"network"},
     {"sequential"},
     {"models"},
     {"recipes", "warmup"},
@@ -59,8 +60,6 @@ GUARDED = {
     "numba": (*(f"kernels/{place}" for place in COMPILED), "cli/self_test.py"),
     "tqdm": ("training/progress.py",),
 }
-# Files over the limit, with theirs: to be cut, not to grow.
-LONGER = {"sequential.py": 555}
 # Old names work for one version, by a table of names.
 BY_STRING = {"support/renamed.py"}
 # Words that this project once had for what the field has a name for; see CONTRIBUTING.
@@ -256,7 +255,7 @@ def test_parallel_kernels_are_called_under_the_guard(path):
 def test_files_and_functions_are_of_a_size_to_be_read(path):
     """350 lines a file, 60 a function, docstrings not counted in a function."""
     source = path.read_text(encoding="utf-8")
-    assert len(source.splitlines()) <= LONGER.get(place(path), 350)
+    assert len(source.splitlines()) <= 350
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef):
             first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]

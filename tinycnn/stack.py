@@ -59,6 +59,7 @@ class Stack:
         self.name = checks.text("name", name)
         self.input_shape = None
         self._allocate()
+        self._start()
         if not isinstance(layers, Iterable):
             raise checks.ArgumentTypeError(f"layers: expected a list of layers, received {layers!r}")
         try:
@@ -70,6 +71,10 @@ class Stack:
             for layer in self.layers:  # so that the caller can use them in another try
                 layer._owner = None
             raise
+        self._known = frozenset(vars(self))  # the attributes that mean something
+
+    def _start(self) -> None:
+        """Set the attributes of a subclass, before the layers come."""
 
     # Layers.
 
