@@ -4,7 +4,7 @@
 
     files under version control -> sdist: all but those of the forge; wheel: all of tinycnn/, and the licences
 
-Nothing else may be in them, such as compiled kernels or a file that nobody has committed.
+Nothing else may be in them, such as compiled kernels or a file that is not committed.
 """
 
 import subprocess

@@ -21,7 +21,7 @@ import numpy as np
 from tinycnn.activations import log_softmax, sigmoid, softmax, softplus
 from tinycnn.support import checks, constructor
 from tinycnn.support.assignment import Constructed
-from tinycnn.support.weights import row_weights, weigh
+from tinycnn.support.sample_weights import row_weights, weigh
 
 
 class Loss(Constructed):

@@ -18,7 +18,7 @@ import numpy as np
 from tinycnn import losses
 from tinycnn.losses import Loss
 from tinycnn.support import checks
-from tinycnn.support.weights import row_weights, weigh
+from tinycnn.support.sample_weights import row_weights, weigh
 
 #: metric(y_true, y_pred, sample_weight=None) -> float
 Metric = Callable[..., float]

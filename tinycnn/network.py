@@ -26,7 +26,7 @@ from tinycnn.metrics import get as get_metric
 from tinycnn.stack import Stack
 from tinycnn.support import checks
 from tinycnn.support.assignment import Converted
-from tinycnn.support.weights import row_weights
+from tinycnn.support.sample_weights import row_weights
 from tinycnn.training import setup
 
 #: What a plan depends on in each layer.

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinycnn.layers import Layer
+from tinycnn.layers.weights import copy_weights
 from tinycnn.optimizers import ParameterSpan
-from tinycnn.support import checks
 
 
 def gather(layers: Sequence[Layer], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
@@ -82,15 +82,7 @@ def set_weights(layers: Sequence[Layer], weights: Sequence[np.ndarray]) -> None:
     ValueError
         When the number of arrays or a shape does not fit; the message names the weight. Then nothing changes.
     """
-    own = named_weights(layers)
-    if not isinstance(weights, Sequence):
-        raise checks.ArgumentTypeError(f"weights: expected a list of arrays, received {weights!r}")
-    if len(weights) != len(own):
-        raise ValueError(f"weights: expected {len(own)} arrays, received {len(weights)}")
-    for (name, array), value in zip(own, weights, strict=True):
-        checks.shape(f"weights: {name}", np.shape(value), array.shape)
-    for (_, array), value in zip(own, weights, strict=True):
-        array[...] = value
+    copy_weights(named_weights(layers), weights)
 
 
 def load_weights(layers: Sequence[Layer], weights: Sequence[tuple[str, np.ndarray]], path: str) -> None:

@@ -127,10 +127,10 @@ def test_variables_with_bad_values(call, tested, monkeypatch, name, value, probl
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize(("wanted", "good"), [("/tmp/cache", True), ("/tmp/elsewhere", False)])
+@pytest.mark.parametrize(("wanted", "good"), [("/caches/mine", True), ("/caches/other", False)])
 def test_a_cache_folder_that_is_not_used(call, tested, monkeypatch, wanted, good):
     """Numba passes over a folder that it cannot write, without a word."""
-    tested({"cache": [{**GOOD["kernels"]["cache"][0], "folder": "/tmp/cache/kernels_1a2b"}]})
+    tested({"cache": [{**GOOD["kernels"]["cache"][0], "folder": "/caches/mine/kernels_1a2b"}]})
     monkeypatch.setenv("NUMBA_CACHE_DIR", wanted)
     done = call("doctor")
     assert done.status == 0

@@ -372,7 +372,7 @@ EVERYWHERE = {"name", "dtype", "reduction", "axis"}  # of losses, and names of o
 
 
 def test_missing_arguments(keras):
-    """Exactly those of the page, and the defaults of all others are the same but for those of other rows."""
+    """Exactly those of the page, and the defaults of all others are the same, except those of other rows."""
     missing, defaults = {}, {}
     for name, (own, other) in peers(keras).items():
         lacks = set(arguments(other)) - set(arguments(own)) - EVERYWHERE

@@ -106,7 +106,7 @@ def test_moments_without_names(tmp_path, version, opening):
 
 
 def test_moments_without_names_of_tensorflow_1(tmp_path):
-    """A tf-keras of today that is told to behave like version 1."""
+    """A tf-keras of today in the mode of version 1."""
     moments = nameless(kinds(0.25, 4.0), opening="training/Variable")
     model = load_model(two_dense(tmp_path, old("Adam", **ADAM), moments, version="2.21.0"))
     assert_moments(model, 7, momentum=0.25, velocity=4)

@@ -227,7 +227,7 @@ def test_errors_of_the_system(tmp_path):
 
 
 def test_a_layer_of_ones_own_is_refused(tmp_path):
-    """Nobody could read it; the message is that of `save`."""
+    """It could not be read again; the message is that of `save`."""
 
     class Twice(Dense):
         pass

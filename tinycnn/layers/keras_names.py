@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.support import checks
+from tinycnn.layers.weights import copy_weights
 
 
 class KerasNames:
@@ -44,17 +44,9 @@ class KerasNames:
         """Return copies of `weights`."""
         return [array.copy() for array in self.weights]
 
-    def set_weights(self, weights: Sequence[np.ndarray]) -> None:
+    def set_weights(self: Any, weights: Sequence[np.ndarray]) -> None:
         """Copy arrays in, in the order of `weights`; raise ValueError if one does not fit."""
-        own = self.weights
-        if not isinstance(weights, Sequence):
-            raise checks.ArgumentTypeError(f"weights: expected a list of arrays, received {weights!r}")
-        if len(weights) != len(own):
-            raise ValueError(f"weights: expected {len(own)} arrays, received {len(weights)}")
-        for array, value in zip(own, weights, strict=True):
-            checks.shape("weights", np.shape(value), array.shape)
-        for array, value in zip(own, weights, strict=True):
-            array[...] = value
+        copy_weights([*self.params.items(), *self.state.items()], weights)
 
     def __call__(self: Any, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return `forward(x, training)`. A layer that is not built is built for x first, from seed 0."""

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,26 @@ class Weights(dict[str, np.ndarray]):
 
     def __reduce__(self) -> tuple[type[Weights], tuple[dict[str, np.ndarray]]]:
         return type(self), (dict(self),)
+
+
+def copy_weights(own: Sequence[tuple[str, np.ndarray]], values: Sequence[np.ndarray]) -> None:
+    """Copy values into named arrays, in their order.
+
+    Raises
+    ------
+    ValueError
+        When their number or a shape does not fit; the message names the weight. Then nothing changes.
+    TypeError
+        For something that is no sequence.
+    """
+    if not isinstance(values, Sequence):
+        raise checks.ArgumentTypeError(f"weights: expected a list of arrays, received {values!r}")
+    if len(values) != len(own):
+        raise ValueError(f"weights: expected {len(own)} arrays, received {len(values)}")
+    for (name, array), value in zip(own, values, strict=True):
+        checks.shape(f"weights: {name}", np.shape(value), array.shape)
+    for (_, array), value in zip(own, values, strict=True):
+        array[...] = value
 
 
 class WeightsOf:

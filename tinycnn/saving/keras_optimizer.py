@@ -190,7 +190,7 @@ def _by_kind(moments: Arrays, kinds: list[str], count: int) -> Slots:
 def _has_no_names(moments: Arrays, keras_version: str | None) -> bool:
     """Return whether Keras 1 or 2 wrote these moments, since later versions do not name moments so.
 
-    tf-keras writes such names too, of any version, where TensorFlow is told to behave like its version 1.
+    tf-keras writes such names too, of any version, where TensorFlow is in the mode of its version 1.
     """
     if all(NAMELESS.fullmatch(name) for name, _ in moments):
         return True

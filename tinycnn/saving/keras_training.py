@@ -263,7 +263,7 @@ def _to_metric(keras: Any) -> tuple[str | None, str]:
 
 
 def _check_the_rest(training_config: dict[str, Any], notes: list[str]) -> None:
-    """Raise ValueError for other settings of a training that change it; note metrics that only report."""
+    """Raise ValueError for other settings that change the run; note metrics that only report."""
     for item in _flat(training_config.get("weighted_metrics")):
         notes.append(f"the weighted metric {item!r:.200} is left out")
     settings = {key: _single(value) for key, value in training_config.items()}

@@ -208,7 +208,7 @@ def no_compiler(monkeypatch):
 @pytest.mark.parametrize("operation", selection.OPERATIONS)
 @pytest.mark.usefixtures("no_compiler")
 def test_choices(operation):
-    """Automatic is im2col; NumPy's algorithms are obeyed; the others are refused, whoever asks."""
+    """Automatic is im2col; NumPy's algorithms are obeyed; the others are refused."""
     shape = (3, 3, 32, 64)
     assert choose(operation, "auto", shape)[:2] == ("im2col", "no compiler")
     for name in ("naive", "im2col"):

@@ -45,7 +45,7 @@ def jit(function: Callable[..., Any]) -> Any:
     Raises
     ------
     RuntimeError
-        When Numba is told not to compile: it would return the function as it is, and vector instructions have
+        When compilation is turned off: Numba would return the function as it is, and vector instructions have
         no meaning in Python. `availability.obstacle` knows this before a kernel's module is imported.
     """
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
