@@ -6,8 +6,6 @@ import tinycnn
 from tests.examples.small_mnist import small_network
 from tinycnn.cli import bench, machine
 
-pytestmark = pytest.mark.smoke
-
 
 @pytest.fixture
 def small(monkeypatch):

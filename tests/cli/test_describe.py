@@ -12,8 +12,6 @@ from tests.cli.test_output import Terminal
 from tests.examples.small_mnist import small_network
 from tinycnn import kernels
 
-pytestmark = pytest.mark.smoke
-
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 

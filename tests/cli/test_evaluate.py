@@ -9,8 +9,6 @@ from tinycnn.cli import evaluate, models
 from tinycnn.datasets import load_mnist, scale_images
 from tinycnn.metrics import wilson_interval
 
-pytestmark = pytest.mark.smoke
-
 
 def test_the_figures(call, model, small_set, tmp_path):  # noqa: F811
     done = call("evaluate", "model.h5", "--data", small_set, "--json")

@@ -9,8 +9,6 @@ from tinycnn import datasets
 from tinycnn.datasets import load_mnist, scale_images
 from tinycnn.inspection import plots
 
-pytestmark = pytest.mark.smoke
-
 PICTURES = {"two.png": [1], "seven.png": [0], "row.png": [0, 2, 1], "faint.png": [3]}
 LABELS = [7, 2, 1, 0]  # of the first test images
 

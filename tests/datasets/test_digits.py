@@ -21,8 +21,6 @@ from tinycnn.datasets import (
 from tinycnn.datasets.components import boxes, label
 from tinycnn.datasets.likeness import _differences
 
-pytestmark = pytest.mark.smoke
-
 PAPER, INK = (0.9, 0.9, 0.88), (0.15, 0.15, 0.18)
 H, W = 180, 240
 

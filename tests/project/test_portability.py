@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_structure import PACKAGE, imports
+from tests.test_structure import PACKAGE, imports, parsed
 
 pytestmark = pytest.mark.smoke
 
@@ -55,7 +55,7 @@ def keywords(call):
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_text_has_an_encoding(path):
     """In all that users run."""
-    assert without_encoding(ast.parse(path.read_text(encoding="utf-8"))) == []
+    assert without_encoding(parsed(path)) == []
 
 
 @pytest.mark.parametrize(
@@ -78,5 +78,5 @@ def test_the_rule_sees_text_without_an_encoding(code, found):
 @pytest.mark.parametrize("path", [*SHIPPED, *TESTS], ids=lambda path: path.name)
 def test_modules_of_posix_are_imported_where_they_are_used(path):
     """At the top of a file they would make it useless on Windows."""
-    names = imports(ast.parse(path.read_text(encoding="utf-8")), module_level_only=True)
+    names = imports(parsed(path), module_level_only=True)
     assert not POSIX_ONLY & {name.split(".")[0] for name in names}

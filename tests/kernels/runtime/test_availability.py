@@ -114,7 +114,6 @@ def test_everything_works_with_the_same_random_numbers_and_results_up_to_roundin
             np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
-@pytest.mark.smoke
 @pytest.mark.parametrize("condition", ["missing"])
 def test_without_numba_a_model_is_that_of_im2col_to_the_bit(condition, tmp_path):
     """Nothing of Numba is needed, and NumPy's own algorithm needs not even the notice."""
