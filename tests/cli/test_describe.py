@@ -182,7 +182,7 @@ def test_a_hostile_attribute_is_refused(call, model, tmp_path, attribute, value)
 
 
 def test_explain_is_the_table_of_the_library(call, capsys, monkeypatch):
-    monkeypatch.delenv("TINYCNN_ALGORITHM")
+    monkeypatch.delenv("TINYCNN_ALGORITHM", raising=False)
     done = call("explain")
     network = tinycnn.load_pretrained("mnist_cnn")
     network.compile()
