@@ -138,7 +138,7 @@ PHOTOS = {
 
 
 #: The others take more time, and are slow tests.
-QUICK = ("vignette", "hard shadow", "squared", "faint", "tight")
+QUICK = ("vignette", "shadow", "squared", "faint", "tight")
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,7 @@ def test_photos_of_handwritten_digits(condition, mnist, model):
     images = np.stack(
         [prepare_digit(pixels(PHOTOS[condition](lambda size, i=i: enlarged(x[i], size)))) for i in chosen]
     )
-    least = 17 if condition == "squared" else 19  # lines of 40 % of the ink's contrast may join the strokes
-    assert (model.predict(images).argmax(axis=1) == y[chosen]).sum() >= least
+    assert (model.predict(images).argmax(axis=1) == y[chosen]).sum() >= 19
 
 
 def test_printed_digits(model):

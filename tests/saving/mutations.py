@@ -160,7 +160,8 @@ def mutated_json(rng, text):
         elif how == 2 and isinstance(holder, list):
             holder.append(json.loads(json.dumps(holder[key])))
         elif how == 3 and isinstance(holder[key], int | float) and not isinstance(holder[key], bool):
-            holder[key] = pick(rng, [holder[key] + 1, -holder[key], holder[key] * 1000, float(holder[key])])
+            n, as_float = holder[key], float(str(holder[key]))  # float(n) raises for an int above 1e308
+            holder[key] = pick(rng, [n + 1, -n, n * 1000, as_float])
         else:
             holder[key] = pick(rng, ODD)
     return json.dumps(value)

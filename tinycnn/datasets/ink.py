@@ -3,7 +3,7 @@
 ::
 
     RGB (H, W, 3) -> grey: the mixture of the colours with most contrast -> background: what remains when all
-    that is narrow is removed -> ink = difference, as a share of the strongest
+    that is narrow is removed -> ink = difference, as a share of the strongest, in the light that the brightest paper has
 
 The paper may be lighter or darker than the ink, and unevenly lit.
 """
@@ -19,6 +19,7 @@ SPECK = 0.03  # of the shorter side: what is narrower does not bound the backgro
 LEAST_BLURRED = 60  # pixels of a side; in smaller pictures strokes are as thin as the filter
 MOST, CLOSE = 0.75, 0.05  # share of pixels that a fit must reach, and distance in shares of the contrast
 FAINTEST = 0.05  # least contrast of ink, as a share of that of black and white
+DARKEST = 0.3  # of the light on the brightest paper; more shadow than that is not made up for
 ABOVE_NOISE = 8  # least contrast of ink, in standard deviations of the noise
 
 
@@ -28,6 +29,7 @@ class Sheet(NamedTuple):
     grey: np.ndarray
     background: np.ndarray
     ink: np.ndarray  # 1 where it is strong, 0 where there is none; all 0 if nothing stands out
+    contrast: float  # of strong ink and background, as a share of that of white and black; 0 for none
 
 
 def sheets(rgb: np.ndarray) -> tuple[Sheet, Sheet]:
@@ -45,19 +47,40 @@ def sheets(rgb: np.ndarray) -> tuple[Sheet, Sheet]:
     light_of_paper = illumination(x)
     flat = x - light_of_paper
     light, dark = background(flat) + light_of_paper, light_of_paper - background(-flat)
-    return Sheet(x, light, _ink(x - light, sigma)), Sheet(x, dark, _ink(dark - x, sigma))
+    return (
+        Sheet(x, light, *_ink(x - light, sigma)),
+        Sheet(x, dark, *_ink((dark - x) * _gain(dark), sigma)),
+    )
 
 
-def _ink(difference: np.ndarray, sigma: float) -> np.ndarray:
-    """Return a difference from the background as a share of the strongest, or 0 where it could be noise."""
+def _gain(background: np.ndarray) -> np.ndarray | float:
+    """Return what a difference from the background is multiplied by: light multiplies, and so does shadow.
+
+    Ink in half the light differs half as much from its paper.
+    """
+    bright = float(np.quantile(background, 0.9))
+    if background.min() <= 0:  # a mixture of colours that is no brightness
+        return 1.0
+    return bright / background.clip(DARKEST * bright, bright)
+
+
+def _ink(difference: np.ndarray, sigma: float) -> tuple[np.ndarray, float]:
+    """Return a difference from the background as a share of the strongest, 0 where it could be noise.
+
+    Returns
+    -------
+    ndarray
+    float
+        The strongest difference, or 0 where nothing stands out.
+    """
     # a minimum over noise is below the paper by a few standard deviations
     above = difference - min(float(np.quantile(difference, 0.25)), 4 * sigma)
     above = above.clip(0, None)
     strong = above[above > max(otsu(above), 4 * sigma)]
     level = float(np.quantile(strong, 0.9)) if len(strong) else 0.0
     if level < max(FAINTEST, ABOVE_NOISE * sigma):
-        return np.zeros_like(above)
-    return above / level
+        return np.zeros_like(above), 0.0
+    return above / level, level
 
 
 def otsu(x: np.ndarray) -> float:

@@ -27,7 +27,8 @@ SPECK, SMALLEST = 0.12, 0.3  # of the largest mark: specks join nothing; digits 
 THICKEST = 0.5  # stroke of a digit, as a share of its longer side
 FULLEST, SLIM = 0.8, 0.5  # share of ink in the box of a digit; one less wide than this may have more
 ALIKE = 0.7  # lesser to greater likeness of two components to strokes
-WIDEST = 1.4  # width to height of a digit in a photo; 1 % of MNIST's digits are wider
+PALE = 0.4  # lesser to greater contrast of two sheets; paper seems as light as that beside dark lines
+WIDEST = 1.5  # width to height of a digit in a photo; 0.3 % of MNIST's test digits are wider
 MOST = 20  # digits in a row; more marks than that are a texture
 
 
@@ -84,8 +85,11 @@ def light_ink(light: Sheet, dark: Sheet, layouts: Sequence[Layout]) -> bool:
 
     Taken as ink, the paper is what the strokes enclose, or a wide patch of light. So the ink is the side with
     the larger component, or the more slender one. In a picture that is cut close to the digit, both may be
-    about the same, and the paper has more of the border.
+    about the same, and the paper has more of the border. A side of little contrast is what lies between the
+    lines of ruled paper.
     """
+    if min(light.contrast, dark.contrast) < PALE * max(light.contrast, dark.contrast):
+        return light.contrast > dark.contrast
     likeness = [_likeness(found) for found in layouts]
     if min(likeness) < ALIKE * max(likeness):
         return likeness[0] > likeness[1]
