@@ -67,6 +67,7 @@ def test_adversarial_shapes_are_those_promised():
     assert unusual == {frozenset(kind) for kind in kinds}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["input", "filter"])
 def test_the_sparse_gradients_are_those_of_a_mostly_empty_dense_one(word):
     """The expectation is of the dense gradient, of which one in seven is not zero."""

@@ -191,6 +191,7 @@ def test_curves(tmp_path, monkeypatch):
     assert drawn[0]["best"] == [[50]]
 
 
+@pytest.mark.slow
 def test_curves_are_drawn(tmp_path):
     """A line for each training in its recipe's colour, on a logarithmic axis of wrong images."""
     from matplotlib.image import imread

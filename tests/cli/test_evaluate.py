@@ -44,6 +44,7 @@ def test_the_text_has_the_same_figures(call, model, small_set):  # noqa: F811
     assert table.count(" 1135") == 100
 
 
+@pytest.mark.slow
 def test_pictures_of_errors_on_request(call, model, small_set, tmp_path):  # noqa: F811
     done = call("evaluate", "model.h5", "--data", small_set, "--out", ".")
     assert done.out.endswith("Wrote errors.csv.\nWrote errors.png.\n")

@@ -138,7 +138,7 @@ PHOTOS = {
 
 
 #: The others take more time, and are slow tests.
-QUICK = ("vignette", "shadow", "squared", "faint", "tight")
+QUICK = ("shadow", "squared")
 
 
 @pytest.mark.parametrize(

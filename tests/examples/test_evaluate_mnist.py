@@ -52,6 +52,7 @@ def test_it_prints_the_accuracy_and_every_image_that_is_wrong(run, model, small_
         assert int(row["label"]) == y[int(row["index"])] != int(row["prediction"])
 
 
+@pytest.mark.slow
 def test_an_ensemble(run, model, small_set):
     """Two files of one model are that model; with views, the outputs change."""
     path, tables = "mnist_cnn.h5", []

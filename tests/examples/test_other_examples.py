@@ -31,7 +31,7 @@ def test_augmented_digits_refuses_what_it_cannot_write(run, small_set, out, mess
     assert message in str(done.status)
 
 
-@pytest.mark.parametrize("recipe", ["fast", "best"])
+@pytest.mark.parametrize("recipe", ["fast", pytest.param("best", marks=pytest.mark.slow)])
 def test_augmented_digits(run, small_set, tmp_path, recipe):
     """A picture for each recipe with augmentation."""
     done = run(augmented_digits.main, "--data", small_set, "--recipe", recipe, "--out", "a.png")

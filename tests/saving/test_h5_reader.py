@@ -43,14 +43,14 @@ def new_file(request, tmp_path):
     assert_same_file(tmp_path / "x.h5")
 
 
-@pytest.mark.parametrize("count", [0, 1, 8, 9, 40, 1500])
+@pytest.mark.parametrize("count", [0, 1, 8, 9, 40, 300, pytest.param(1500, marks=pytest.mark.slow)])
 def test_groups_of_many_members(new_file, count):
     """In one node or a tree of several levels; in the header, or in a heap of growing blocks."""
     for i in range(count):
         new_file.create_group(f"group {i} {'x' * (i % 30)}")
 
 
-@pytest.mark.parametrize("count", [0, 1, 8, 9, 400])
+@pytest.mark.parametrize("count", [0, 1, 8, 9, 100, pytest.param(400, marks=pytest.mark.slow)])
 def test_many_attributes(new_file, count):
     """In the header and its continuations, or in a heap."""
     for i in range(count):

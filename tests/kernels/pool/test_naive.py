@@ -79,7 +79,7 @@ def test_overlapping_windows_of_an_average_pool_accumulate():
     np.testing.assert_array_equal(dx, image([[1, 1 + 5, 5]]))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(case=cases(pool=True))
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_pools_against_the_oracle(dtype, case):

@@ -147,7 +147,13 @@ print(tinycnn.kernels.choose("conv2d", "auto", (3, 3, 32, 32)).algorithm)
     assert ".numba_config.yaml" in done.stderr
 
 
-@pytest.mark.parametrize("module", ["conv.direct", "fused.single_image", "warp", "adam"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "conv.direct",
+        *(pytest.param(m, marks=pytest.mark.slow) for m in ("fused.single_image", "warp", "adam")),
+    ],
+)
 def test_a_kernel_that_is_imported_all_the_same_names_the_variable(module, tmp_path):
     """By somebody who calls it himself, or turns compilation off after the choice was made."""
     code = f"""
