@@ -3,7 +3,8 @@
 ::
 
     RGB (H, W, 3) -> grey: the mixture of the colours with most contrast -> background: what remains when all
-    that is narrow is removed -> ink = difference, as a share of the strongest, in the light that the brightest paper has
+    that is narrow is removed -> ink = difference, in the light of the brightest paper, as a share of the
+    strongest
 
 The paper may be lighter or darker than the ink, and unevenly lit.
 """
