@@ -353,7 +353,7 @@ def test_layers_of_a_model_that_failed_or_is_gone_can_be_used():
     stack = [Dense(4), Dense(2)]
     with pytest.raises(TypeError, match="layer: expected a"):
         Sequential([*stack, "softmax"])
-    with pytest.raises(ValueError, match="input_shape"):
+    with pytest.raises(ValueError, match="expected input shape"):
         Sequential(stack, input_shape=(3, 4))
     model = Sequential(stack, input_shape=(3,), seed=0)
     kernel = stack[0].kernel.copy()

@@ -58,6 +58,15 @@ def test_after_warmup_every_step_finds_its_kernels():
     assert out == ""
 
 
+def test_what_the_cache_has_is_not_called_compiling(monkeypatch):
+    """A terminal shows the steps only when there is something to wait for."""
+    tinycnn.warmup(training_only=True)
+    said = []
+    monkeypatch.setattr(sys.modules["tinycnn.warmup"], "status", said.append)
+    tinycnn.warmup(training_only=True)
+    assert set(said) == {""}
+
+
 @pytest.mark.slow
 def test_the_test_sees_what_was_not_warmed_up_and_float64_is_another_dtype():
     out, _ = python(USE.format(dtype="float32", used="float64"))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn.activations import log_softmax, sigmoid, softmax, softplus
-from tinycnn.support import checks, constructor
+from tinycnn.support import checks, constructor, targets
 from tinycnn.support.assignment import Constructed
 from tinycnn.support.sample_weights import row_weights, weigh
 
@@ -103,15 +103,6 @@ def _row_means(values: np.ndarray) -> np.ndarray:
     return values.reshape(len(values), -1).mean(axis=1)
 
 
-def _fitted(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-    """Return y_true in the shape of y_pred: a last axis of 1 may be left out, as in Keras."""
-    y_true = np.asarray(y_true)
-    if (*y_true.shape, 1) == y_pred.shape or y_true.shape == (*y_pred.shape, 1):
-        return y_true.reshape(y_pred.shape)
-    checks.shape("y_true", y_true.shape, y_pred.shape)
-    return y_true
-
-
 class MeanSquaredError(Loss):
     """Mean squared error: the mean of (y_pred - y_true)**2 over all axes.
 
@@ -122,11 +113,13 @@ class MeanSquaredError(Loss):
 
     def row_losses(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """Return the mean squared difference of each row."""
-        return _row_means(np.square(np.subtract(y_pred, _fitted(y_true, y_pred), dtype=np.float64)))
+        return _row_means(
+            np.square(np.subtract(y_pred, targets.like_outputs(y_true, y_pred), dtype=np.float64))
+        )
 
     def mean_gradient(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """Return 2 (y_pred - y_true) / count."""
-        difference = y_pred - _fitted(y_true, y_pred)
+        difference = y_pred - targets.like_outputs(y_true, y_pred)
         return (difference * (2 / y_pred.size)).astype(y_pred.dtype, copy=False)
 
 
@@ -140,11 +133,11 @@ class MeanAbsoluteError(Loss):
 
     def row_losses(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """Return the mean absolute difference of each row."""
-        return _row_means(np.abs(np.subtract(y_pred, _fitted(y_true, y_pred), dtype=np.float64)))
+        return _row_means(np.abs(np.subtract(y_pred, targets.like_outputs(y_true, y_pred), dtype=np.float64)))
 
     def mean_gradient(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """Return the sign of y_pred - y_true, divided by the count; 0 where they are equal."""
-        sign = np.sign(y_pred - _fitted(y_true, y_pred))
+        sign = np.sign(y_pred - targets.like_outputs(y_true, y_pred))
         return (sign / y_pred.size).astype(y_pred.dtype, copy=False)
 
 
@@ -193,7 +186,7 @@ class BinaryCrossentropy(_Crossentropy):
 
     def _targets(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """Return smoothed labels in the shape and dtype of y_pred."""
-        yes = _fitted(y_true, y_pred)
+        yes = targets.like_outputs(y_true, y_pred)
         low, high = yes.min(), yes.max()
         if not (low >= 0 and high <= 1):
             raise ValueError(f"y_true: expected values from 0 to 1, received {low} to {high}")
@@ -230,35 +223,32 @@ class CategoricalCrossentropy(_Crossentropy):
 
     def row_losses(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """Return the cross-entropy of each row, in nats."""
-        targets = self._targets(y_true, y_pred)
+        labels = self._targets(y_true, y_pred)
         if self.from_logits:
             log_p = log_softmax(y_pred)
         else:
             p = np.maximum(y_pred, np.finfo(y_pred.dtype).tiny).astype(np.float64)
             log_p = np.log(p) - np.log(p.sum(axis=-1, keepdims=True))
         # a class of logit -inf, whose log_p is -inf too, counts only where it is a label
-        terms = np.multiply(targets, log_p, out=np.zeros_like(log_p), where=targets != 0)
+        terms = np.multiply(labels, log_p, out=np.zeros_like(log_p), where=labels != 0)
         losses = -terms.sum(axis=-1)
         return losses if losses.ndim == 1 else _row_means(losses)
 
     def mean_gradient(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """Return (softmax * sum(y) - y) / N for logits, (sum(y) / sum(p) - y / p) / N for probabilities."""
-        targets, count = self._targets(y_true, y_pred), y_pred.size // y_pred.shape[-1]
+        labels, count = self._targets(y_true, y_pred), y_pred.size // y_pred.shape[-1]
         if self.from_logits:
-            return (softmax(y_pred) * targets.sum(axis=-1, keepdims=True) - targets) / count
-        shares, p = targets / count, np.maximum(y_pred, np.finfo(y_pred.dtype).tiny)
+            return (softmax(y_pred) * labels.sum(axis=-1, keepdims=True) - labels) / count
+        shares, p = labels / count, np.maximum(y_pred, np.finfo(y_pred.dtype).tiny)
         return shares.sum(axis=-1, keepdims=True) / p.sum(axis=-1, keepdims=True) - shares / p
 
     def _targets(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """Return smoothed labels in the shape and dtype of y_pred."""
-        targets = self._rows(np.asarray(y_true), y_pred)
-        smooth = self.label_smoothing
-        return targets * y_pred.dtype.type(1 - smooth) + y_pred.dtype.type(smooth / y_pred.shape[-1])
+        labels, smooth = self._rows(y_true, y_pred), self.label_smoothing
+        return labels * y_pred.dtype.type(1 - smooth) + y_pred.dtype.type(smooth / y_pred.shape[-1])
 
     def _rows(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        if y_true.shape != y_pred.shape:
-            checks.shape("y_true (one row of classes for each image)", y_true.shape, y_pred.shape)
-        return y_true.astype(y_pred.dtype, copy=False)
+        return targets.rows(y_true, y_pred)
 
 
 class SparseCategoricalCrossentropy(CategoricalCrossentropy):
@@ -273,11 +263,10 @@ class SparseCategoricalCrossentropy(CategoricalCrossentropy):
 
     def _rows(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """Return one-hot rows."""
+        y_true = np.asarray(y_true)
         labels = y_true[..., 0] if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1 else y_true
-        if labels.shape != y_pred.shape[:-1]:
-            checks.shape("y_true (one class number for each image)", labels.shape, y_pred.shape[:-1])
-        if labels.dtype.kind not in "iu":
-            raise ValueError(f"y_true: expected whole numbers, received {labels.dtype}")
+        if labels.shape != y_pred.shape[:-1] or labels.dtype.kind not in "iu":
+            targets.refuse_class_numbers(y_true, y_pred)
         classes = y_pred.shape[-1]
         if not 0 <= int(labels.min()) <= int(labels.max()) < classes:
             raise ValueError(

@@ -24,7 +24,7 @@ from tinycnn.layers import Dropout, Layer
 from tinycnn.metrics import Metric, name_of
 from tinycnn.metrics import get as get_metric
 from tinycnn.stack import Stack
-from tinycnn.support import checks
+from tinycnn.support import checks, images
 from tinycnn.support.assignment import Converted
 from tinycnn.support.sample_weights import row_weights
 from tinycnn.training import setup
@@ -259,11 +259,14 @@ class Network(Stack):
             When they do not fit the model, or each other; the message begins with `name` if one is given.
         """
         try:
-            x, y = self.check_images(x), np.asarray(y)
-            if y.ndim == 0 or len(x) != len(y) or not len(x):
-                raise ValueError(
-                    f"y: expected labels for {len(x)} images (at least 1), received shape {y.shape}"
-                )
+            x = self.check_images(x)
+            if not len(x):
+                raise ValueError(f"x: expected at least one image, received shape {x.shape}")
+            if y is None:
+                raise checks.ArgumentTypeError(f"y: expected labels for {len(x)} images, received none")
+            y = np.asarray(y)
+            if y.ndim == 0 or len(x) != len(y):
+                raise ValueError(f"y: expected labels for {len(x)} images, received shape {y.shape}")
             if sample_weight is not None:
                 sample_weight = row_weights(sample_weight, len(y))
         except ValueError as error:
@@ -280,14 +283,10 @@ class Network(Stack):
         ValueError
             For another shape, or numbers that are not floats.
         """
-        x = np.asarray(x)
-        if x.dtype.kind != "f":
-            raise checks.ArgumentTypeError(
-                f"x: expected floats in [0, 1], received {x.dtype}; for pixels from 0 to 255 use "
-                "tinycnn.datasets.scale_images"
-            )
+        if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
+            x = images.as_floats(x)
         if self.input_shape is None:
             self.build(x.shape[1:])
         if x.shape[1:] != self.input_shape:
-            checks.shape("x", x.shape, (None, *(self.input_shape or ())))
+            images.refuse_shape(x, self.input_shape or ())
         return x.astype(self.dtype, copy=False)

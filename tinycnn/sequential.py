@@ -151,6 +151,10 @@ class Sequential(Network):
         """
         self._compiled()
         checks.whole("epochs", epochs, 0)
+        if augment is not None and not callable(augment):
+            raise checks.ArgumentTypeError(
+                f"augment: expected a tinycnn.datasets.Augmentation or a function, received {augment!r}"
+            )
         fraction = checks.real("validation_split", validation_split, 0, 1, below=True)
         if fraction and validation_data is not None:
             raise ValueError("validation: expected validation_data or validation_split, received both")

@@ -180,7 +180,10 @@ class Stack:
             raise checks.ArgumentTypeError(
                 f"{self.name}: input_shape: expected sizes such as (28, 28, 1), received {input_shape!r}"
             )
-        shape = tuple(checks.whole(f"{self.name}: input_shape", size, 1) for size in input_shape)
+        sizes = tuple(input_shape)
+        if sizes[:1] == (None,):
+            raise ValueError(f"{self.name}: input_shape: expected no batch axis, received {sizes}")
+        shape = tuple(checks.whole(f"{self.name}: input_shape", size, 1) for size in sizes)
         if self.built:
             checks.shape(f"{self.name}: input_shape", shape, self.input_shape or ())
             return

@@ -77,9 +77,16 @@ def warmup(dtype: str = "float32", training_only: bool = False) -> float:
     calls = kernel_calls(training_only)
     with tempfile.TemporaryDirectory(prefix="tinycnn-") as folder, ExitStack() as helpers:
         settings = [number.name, str(int(training_only)), folder]
-        with on_first_compilation(lambda: start_helpers(helpers, settings)):
-            work(calls, number, Path(folder))
-        status("waiting for the kernels that other processes compile ...")
+        compiling = []  # filled by the first compilation; what is loaded from the cache takes a moment
+
+        def begin() -> None:
+            compiling.append(True)
+            start_helpers(helpers, settings)
+
+        with on_first_compilation(begin):
+            work(calls, number, Path(folder), lambda text: status(text if compiling else ""))
+        if compiling:
+            status("waiting for the kernels that other processes compile ...")
         helpers.close()
         status("")
         for call in calls:  # loads what they have compiled
@@ -87,14 +94,14 @@ def warmup(dtype: str = "float32", training_only: bool = False) -> float:
     return time.perf_counter() - start
 
 
-def work(calls: list[Call], dtype: np.dtype, folder: Path) -> None:
+def work(calls: list[Call], dtype: np.dtype, folder: Path, say: Callable[[str], object] = status) -> None:
     """Make the calls that no other process has taken; a call is taken by creating its file in `folder`."""
     for number, call in enumerate(calls):
         try:
             (folder / str(number)).touch(exist_ok=False)
         except FileExistsError:
             continue
-        status(f"kernels for this machine, step {number + 1} of {len(calls)} ...")
+        say(f"kernels for this machine, step {number + 1} of {len(calls)} ...")
         call(dtype)
 
 

@@ -117,6 +117,16 @@ def test_it_keeps_the_model_at_ctrl_c(run, small, small_set, monkeypatch):
     assert "Test accuracy" not in done.out  # it is looked at once, at the end
 
 
+def test_a_stopped_run_does_not_replace_a_model(run, small, small_set, monkeypatch, tmp_path):
+    """It is written beside it, with its history."""
+    (tmp_path / "mnist_cnn.h5").write_bytes(b"weeks of work")
+    interrupt_at(monkeypatch, 2)
+    done = run(train_mnist.main, "--data", small_set, "--epochs", 500, "--batch-size", 32)
+    assert "Wrote mnist_cnn_stopped.h5 and mnist_cnn_stopped.csv." in done.out
+    assert (tmp_path / "mnist_cnn.h5").read_bytes() == b"weeks of work"
+    assert tinycnn.load_model("mnist_cnn_stopped.h5").steps_trained == 2
+
+
 def test_it_goes_on_after_a_stop(run, small, small_set, tmp_path, monkeypatch):
     """Ctrl-C in the middle, then --resume from another folder: the bits of a run that was never stopped."""
     arguments = ["--recipe", "best", "--data", small_set, "--epochs", 3, "--batch-size", 32]

@@ -307,7 +307,7 @@ def test_unknown_algorithms_are_told_the_known_ones(name):
 
 def test_an_unknown_name_in_the_environment_is_no_silent_auto(monkeypatch):
     monkeypatch.setenv(VARIABLE, "cudnn")
-    with pytest.raises(ValueError, match=r"^algorithm: expected one of .+, received 'cudnn'$"):
+    with pytest.raises(ValueError, match=r"^TINYCNN_ALGORITHM: expected one of .+, received 'cudnn'$"):
         choose("conv2d", "auto")
 
 

@@ -238,7 +238,9 @@ class TestBatchNormalization:
 
 def test_dense_wants_vectors():
     """With the cure in the message."""
-    with pytest.raises(ValueError, match=r"put a Flatten before it: expected shape \(None,\)"):
+    with pytest.raises(
+        ValueError, match=r"expected input shape \(C,\), received \(4, 5, 2\); put a Flatten before it"
+    ):
         Dense(3).build((4, 5, 2), np.random.default_rng(0))
 
 

@@ -3,6 +3,7 @@
 Every mutation takes a random generator and returns new content; the same generator state, the same content.
 """
 
+import copy
 import gzip
 import io
 import json
@@ -163,7 +164,7 @@ def mutated_json(rng, text):
             n, as_float = holder[key], float(str(holder[key]))  # float(n) raises for an int above 1e308
             holder[key] = pick(rng, [n + 1, -n, n * 1000, as_float])
         else:
-            holder[key] = pick(rng, ODD)
+            holder[key] = copy.deepcopy(pick(rng, ODD))  # a list of ODD must not change, nor hold itself
     return json.dumps(value)
 
 

@@ -273,7 +273,7 @@ def test_reading_blames_the_file_for_what_fails_with_it(tmp_path, suffix):
         with saving.reading(path):
             raise KeyError("key")
 
-    with pytest.raises(ValueError, match=rf"m\.{suffix}: expected a saved model, received: KeyError: 'key'"):
+    with pytest.raises(ValueError, match=rf"m\.{suffix}: cannot be loaded: KeyError: 'key'"):
         make(path)
     with pytest.raises(UserWarning, match="mild"), saving.reading(path):
         warnings.warn("mild", stacklevel=1)

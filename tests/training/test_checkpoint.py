@@ -174,7 +174,7 @@ def test_two_damaged_checkpoints_are_an_error(tmp_path):
     run(tmp_path / "run", epochs=2)
     for path in (tmp_path / "run").iterdir():
         path.write_bytes(b"no archive")
-    with pytest.raises(ValueError, match="run: expected a checkpoint, received: "):
+    with pytest.raises(ValueError, match="run: cannot be loaded: "):
         run(tmp_path / "run")
 
 

@@ -441,10 +441,13 @@ def test_targets_of_one_axis():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"y": np.ones((23, 2))}, "^y: "),
+        (
+            {"y": np.ones((23, 2))},
+            r"^y: expected one class number for each image, received shape \(2,\) for each",
+        ),
         ({"y": np.full(23, 3)}, "^y: .*classes 0 to 2, received 3 to 3"),
         ({"y": np.append(Y[:-1], 7)}, "^y: .*classes 0 to 2, received 0 to 7"),
-        ({"validation_data": (X, np.ones((23, 2)))}, "^validation_data: "),
+        ({"validation_data": (X, np.ones((23, 2)))}, "^validation_data: expected one class number"),
         ({"validation_data": (X, np.append(Y[:-1], -1))}, "^validation_data: .*received -1 to 2"),
         ({"validation_data": (X[:, :5], Y)}, "^validation_data: x: expected shape"),
         ({"validation_data": (X, Y[:5])}, "^validation_data: y: expected labels for 23 images"),

@@ -227,8 +227,8 @@ def test_memory_stays_flat():
         (lambda m: m.fit(iter([X[:5]])), TypeError, r"x: expected batches \(x, y\) .* received ndarray"),
         (lambda m: m.fit(iter([(X, Y, None, 1)])), TypeError, r"x: expected batches .* received 4 items"),
         (lambda m: m.fit(iter([(X, Y[:4])])), ValueError, "y: expected labels for 23 images"),
-        (lambda m: m.fit(X), ValueError, "y: expected labels for 23 images"),
-        (lambda m: m.fit(5), ValueError, "x: expected floats"),
+        (lambda m: m.fit(X), TypeError, "y: expected labels for 23 images, received none"),
+        (lambda m: m.fit(5), TypeError, "x: expected an array of floats .* received int$"),
         (
             lambda m: m.fit(X, Y, steps_per_epoch=0),
             ValueError,

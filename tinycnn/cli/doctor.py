@@ -130,7 +130,7 @@ def variable_problems(report: dict[str, Any]) -> list[Problem]:
     set_to, problems = report["variables"], []
     algorithm = set_to.get("TINYCNN_ALGORITHM", "")
     if algorithm not in ("", "auto", *kernels.ALGORITHMS):
-        names = ", ".join(kernels.ALGORITHMS)
+        names = ", ".join(["auto", *kernels.ALGORITHMS])
         what = f"TINYCNN_ALGORITHM: expected one of {names}, received {algorithm!r}"
         problems.append(Problem(what, "unset TINYCNN_ALGORITHM", fatal=True))
     elif algorithm not in ("", "auto"):

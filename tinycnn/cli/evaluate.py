@@ -64,6 +64,12 @@ def run(options: argparse.Namespace) -> int:
     names = options.models or [models.PRETRAINED]
     networks = [models.load(name) for name in names]
     (x_train, y_train), (x_test, y_test) = load_mnist(options.data)
+    expected = (*x_test.shape[1:], 1)
+    for name, network in zip(names, networks, strict=True):
+        if network.input_shape != expected:
+            raise ValueError(
+                f"{name}: expected a model for images {expected}, received {network.input_shape}"
+            )
     results = record(names, networks, (x_train, y_train, x_test, y_test))
     show = (lambda text: None) if options.json else say
     show(record_text(results))

@@ -103,10 +103,13 @@ def run(options: argparse.Namespace) -> int:
         say(f"Stopped after {model.steps_trained} steps; the model so far is saved.")
         if options.checkpoint is not None:
             say(f"--resume {options.checkpoint} continues from here.")
-    model.save(options.out)
-    history.to_csv(options.out.with_suffix(".csv"))
-    say(f"Wrote {options.out} and {options.out.with_suffix('.csv')}.")
-    draw(history, options.out.with_suffix(".png"))
+    out = options.out
+    if interrupt.interrupted and out.exists():  # half of a run does not replace a model that was finished
+        out = out.with_stem(f"{out.stem}_stopped")
+    model.save(out)
+    history.to_csv(out.with_suffix(".csv"))
+    say(f"Wrote {out} and {out.with_suffix('.csv')}.")
+    draw(history, out.with_suffix(".png"))
     if interrupt.interrupted:
         return INTERRUPTED  # the test set is used once, at the end
     tested: Any = model.evaluate(scale_images(x_test), y_test)
@@ -128,7 +131,10 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
     if options.resume is None:
         whole = argparse.Namespace(**{**DEFAULTS, **given, "resume": None})
     elif given:
-        raise UsageError("--resume: expected no other options, since the run keeps its own")
+        raise UsageError(
+            "--resume: expected no other options, since the run keeps its own; to train it "
+            "longer, load its model and call fit"
+        )
     else:
         whole = resumed(options.resume)
     check(whole)

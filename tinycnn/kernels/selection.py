@@ -174,7 +174,7 @@ def requested(own: str = "auto") -> Request:
         return Request(context, "context")
     environment = os.environ.get(VARIABLE) or "auto"
     if environment != "auto":
-        return Request(check_algorithm(environment), "environment")
+        return Request(checks.choice(VARIABLE, environment, ["auto", *ALGORITHMS]), "environment")
     return Request("auto")
 
 

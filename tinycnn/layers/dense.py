@@ -69,7 +69,11 @@ class Dense(Layer):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (F,) for (C,)."""
-        checks.shape(f"{self.label}: input_shape (C,); put a Flatten before it", input_shape, (None,))
+        if len(input_shape) != 1:
+            raise ValueError(
+                f"{self.label}: expected input shape (C,), received {tuple(input_shape)}; put a Flatten "
+                "before it"
+            )
         return (self.units,)
 
     def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:

@@ -22,12 +22,12 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 }
 
 
-def get(optimizer: str | Optimizer, **arguments: Any) -> Optimizer:
-    """Return a new optimizer by its name, or an `Optimizer` unchanged.
+def get(optimizer: str | Optimizer | type[Optimizer], **arguments: Any) -> Optimizer:
+    """Return a new optimizer by its name or class, or an `Optimizer` unchanged.
 
     Parameters
     ----------
-    optimizer : str or Optimizer
+    optimizer : str, Optimizer or type
         A name of `OPTIMIZERS`, in upper or lower case.
     **arguments
         Arguments of the constructor.
@@ -39,5 +39,7 @@ def get(optimizer: str | Optimizer, **arguments: Any) -> Optimizer:
     """
     if isinstance(optimizer, Optimizer):
         return optimizer
+    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
+        return optimizer(**arguments)
     name = optimizer.lower() if isinstance(optimizer, str) else optimizer
     return OPTIMIZERS[checks.choice("optimizer", name, OPTIMIZERS)](**arguments)

@@ -87,7 +87,7 @@ def _errors_of(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
     except Exception as error:
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        raise ValueError(f"{path}: expected a saved model, received: {reason[:1000]}") from error
+        raise ValueError(f"{path}: cannot be loaded: {reason[:1000]}") from error
 
 
 def read(path: str | os.PathLike[str]) -> Snapshot:
@@ -135,5 +135,6 @@ def format_of(path: str | os.PathLike[str]) -> ModuleType:
     """Return the module for the suffix of a path; raise ValueError for an unknown suffix."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
-        raise ValueError(f"path: expected a file name ending in {', '.join(FORMATS)}, received {str(path)!r}")
+        cure = "; in Keras, save it as .h5" if suffix == ".keras" else ""
+        raise ValueError(f"expected a file name ending in {', '.join(FORMATS)}, received {str(path)!r}{cure}")
     return FORMATS[suffix]

@@ -13,7 +13,9 @@ full speed when it is read, and calls `__set__` when it is assigned.
 
 from __future__ import annotations
 
+import difflib
 import functools
+import inspect
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,6 +23,18 @@ from typing import Any
 import numpy as np
 
 from tinycnn.support import checks, constructor
+
+#: What a user of Keras may give to a constructor, and where it belongs here.
+HABITS = {
+    "batch_input_shape": "give input_shape, without the batch axis, to Sequential",
+    "data_format": "images are (N, H, W, C), the channels last",
+    "decay": "give a schedule of tinycnn.optimizers.schedules as learning_rate",
+    "dtype": "give it to Sequential",
+    "input_dim": "give input_shape to Sequential",
+    "input_shape": "give it to Sequential",
+    "lr": "it is called learning_rate",
+    "seed": "give it to Sequential",
+}
 
 
 class Constructed:
@@ -52,14 +66,28 @@ class Constructed:
 
 def _finishing(init: Callable[..., None]) -> Callable[..., None]:
     """Return a constructor that ends by marking the object as finished."""
+    parameters = inspect.signature(init).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
 
     @functools.wraps(init)
     def finishing(self: Any, *args: Any, **kwargs: Any) -> None:
+        if not takes_any and not kwargs.keys() <= parameters.keys():
+            _refuse_argument(
+                type(self).__name__, next(name for name in kwargs if name not in parameters), parameters
+            )
         init(self, *args, **kwargs)
         if type(self).__init__ is finishing:  # not when a subclass calls its base's constructor
             vars(self)["_finished"] = frozenset(vars(self))
 
     return finishing
+
+
+def _refuse_argument(owner: str, name: str, known: Iterable[str]) -> None:
+    """Raise TypeError for an argument that a constructor does not have; say what may be meant."""
+    known = [other for other in known if other != "self"]
+    close = difflib.get_close_matches(name, known, 1)
+    expected = f"did you mean {close[0]!r}?" if close else f"expected {', '.join(known) or 'no arguments'}"
+    raise TypeError(f"{owner}: unexpected argument {name!r}; {HABITS.get(name, expected)}")
 
 
 def unknown_attributes(thing: Any, known: Iterable[str]) -> list[str]:

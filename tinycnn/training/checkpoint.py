@@ -101,7 +101,10 @@ class Checkpoint:
     def __init__(self, folder: str | os.PathLike[str], settings: dict[str, Any]) -> None:
         self.folder = Path(folder)
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise ValueError(f"checkpoint: expected a folder, received the file {self.folder}") from error
         self._saved_at = time.monotonic()
 
     def due(self) -> bool:
@@ -153,9 +156,7 @@ class Checkpoint:
         try:
             conversion.load(model, snapshot)
         except ValueError as error:
-            raise ValueError(
-                f"{self.folder}: expected a checkpoint of this model, received: {error}"
-            ) from error
+            raise ValueError(f"{self.folder}: not a checkpoint of this model: {error}") from error
         optimizer, _ = compiled(model)
         optimizer.learning_rate = schedules.get("learning_rate", rate)
         model.history = History()
@@ -183,7 +184,7 @@ class Checkpoint:
                 (self.folder / NAME).unlink()  # otherwise the next save would replace the good one with it
             return found
         if errors:
-            raise ValueError(f"{self.folder}: expected a checkpoint, received: {errors[0]}") from errors[0]
+            raise ValueError(f"{self.folder}: cannot be loaded: {errors[0]}") from errors[0]
         return None
 
 

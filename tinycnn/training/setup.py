@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.layers import Layer
+from tinycnn.layers import BatchNormalization, Layer
 from tinycnn.losses import Loss
 from tinycnn.metrics import METRICS
 from tinycnn.saving.model import Model, compiled
 from tinycnn.support import checks
 from tinycnn.support.assignment import unknown_attributes
+from tinycnn.support.images import warn_if_unscaled
 from tinycnn.training.batches import split
 from tinycnn.training.sources import Arrays, Batch, Batches, class_weights, gives_batches
 
@@ -149,11 +150,15 @@ def check_before_the_first_step(
     model: Any, source: Arrays | Batches, validation: Arrays | Batches | None
 ) -> None:
     """Raise ValueError for labels that do not fit; warn when nothing would be learned."""
+    first = source.first(model.epochs_trained)
+    check_labels(model, first, "y")
+    if validation is not None:
+        check_labels(model, validation.first(model.epochs_trained), "validation_data")
     for name, each in (("y", source), ("validation_data", validation)):
-        if each is not None:
-            check_labels(model, each.first(model.epochs_trained), name)
-            if isinstance(each, Arrays):
-                check_classes(model, each.data[1], name)
+        if isinstance(each, Arrays):
+            check_classes(model, each.data[1], name)
+    if not isinstance(model.layers[0], BatchNormalization):  # which scales them itself
+        warn_if_unscaled(source.data[0] if isinstance(source, Arrays) else first.x, "x")
     warn_if_nothing_learns(model)
     refuse_unknown_attributes(model)
 
@@ -193,7 +198,9 @@ def check_labels(model: Model, batch: Batch, name: str) -> None:
             if metric in METRICS.values():  # a function of the user's need not be ready for this
                 metric(batch.y[:1], y_pred)
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+        text = str(error)  # of the loss, which calls the labels y_true
+        text = name + text.removeprefix("y_true") if text.startswith("y_true") else f"{name}: {text}"
+        raise ValueError(text) from error
 
 
 def check_classes(model: Model, y: np.ndarray, name: str) -> None:
