@@ -58,6 +58,7 @@ def test_conv(tmp_path, quick_machine, capsys):
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 120
 
 
+@pytest.mark.slow
 def test_conv_with_a_kernel_of_ones_own(tmp_path, quick_machine, capsys):
     """The example is right everywhere, and stands in the table."""
     options = ["--rounds", "1", "--batch-size", "1", "--algorithms", "", "--json", str(tmp_path / "c.json")]

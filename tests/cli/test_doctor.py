@@ -230,6 +230,7 @@ def test_a_wrong_result_is_seen(monkeypatch):
     assert self_test.attempt(lambda: 1 / 0)["error"] == "ZeroDivisionError: division by zero"
 
 
+@pytest.mark.slow
 def test_the_self_test_of_this_machine():
     """In a process of its own; every algorithm agrees with the definition, and kernels are cached."""
     report = doctor.self_test()

@@ -72,6 +72,7 @@ def test_a_model_for_other_images(call, small_set, tmp_path):  # noqa: F811
     assert "expected a model for images (28, 28, 1), received (8, 8, 1)" in done.err
 
 
+@pytest.mark.slow
 def test_a_suspected_leak_is_an_error_also_of_json(call, model, monkeypatch):
     labels = load_mnist()[1][1]
     monkeypatch.setattr(evaluate, "predict", lambda model, images, views: np.eye(10)[labels])

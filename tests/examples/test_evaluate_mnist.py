@@ -65,6 +65,7 @@ def test_an_ensemble(run, model, small_set):
     assert "in 30 images" in tables[3]
 
 
+@pytest.mark.slow
 def test_validation_images_are_never_trained_on(monkeypatch, small, tmp_path, model):
     """The same ones for every seed and limit, and those that evaluate_mnist takes."""
     seen = {}

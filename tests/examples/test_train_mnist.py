@@ -127,6 +127,7 @@ def test_a_stopped_run_does_not_replace_a_model(run, small, small_set, monkeypat
     assert tinycnn.load_model("mnist_cnn_stopped.h5").steps_trained == 2
 
 
+@pytest.mark.slow
 def test_it_goes_on_after_a_stop(run, small, small_set, tmp_path, monkeypatch):
     """Ctrl-C in the middle, then --resume from another folder: the bits of a run that was never stopped."""
     arguments = ["--recipe", "best", "--data", small_set, "--epochs", 3, "--batch-size", 32]

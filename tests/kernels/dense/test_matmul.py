@@ -124,6 +124,7 @@ def test_rows_and_columns_that_are_repeated(dtype):
     check(np.broadcast_to(row, (125, 131)), np.broadcast_to(row[:, None], (131, 33)))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     sizes=st.tuples(st.integers(20, 270), st.integers(20, 500), st.integers(21, 270)),

@@ -34,6 +34,7 @@ print(VECTOR_BYTES, *REGISTER_BLOCK)
 """
 
 
+@pytest.mark.slow
 def test_the_width_is_the_processors_unless_forced():
     """A forced one is obeyed, another is refused."""
     if "TINYCNN_VECTOR_BYTES" not in os.environ:

@@ -137,6 +137,7 @@ def test_the_cache_is_stamped_with_the_sources():
     assert len(stamp) == 64
 
 
+@pytest.mark.slow
 def test_the_stamp_covers_the_code_of_every_kernel(tmp_path, monkeypatch):
     """An edit of one file is seen by the functions of the others, which may have inlined it."""
     shutil.copytree(

@@ -223,6 +223,7 @@ def test_memory_that_somebody_holds_is_not_taken(name, shape):
     assert start in addresses
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 2**32), sizes=st.lists(st.integers(SMALLEST_KEPT // 4, SMALLEST_KEPT), min_size=2))
 def test_whatever_lives_keeps_its_content(seed, sizes):

@@ -76,6 +76,7 @@ def test_a_forked_child_computes_on_workqueue(busy):
     assert python(MODEL + FORK, busy, NUMBA_THREADING_LAYER="workqueue") == "True\n"
 
 
+@pytest.mark.slow
 @needs_fork
 def test_a_forked_child_of_openmp_says_what_to_do():
     """It was ended by Numba, and a Pool waited forever for what it would have sent."""
