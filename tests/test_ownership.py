@@ -576,3 +576,63 @@ def test_a_pickle_holds_no_arrays_of_a_step():
 def test_other_types_are_said_in_the_librarys_words(make, message):
     with pytest.raises(TypeError, match=message):
         make()
+
+
+class Scale(Layer):
+    """A layer of a user's whose constructor takes no name."""
+
+    def __init__(self, k):
+        super().__init__()
+        self.k = k
+
+    def forward(self, x, training=False):
+        return x * self.k
+
+    def backward(self, dy):
+        return dy * self.k
+
+
+def test_a_layer_whose_constructor_takes_no_name():
+    """A model names it; the name can be changed, and is checked; so is an argument of its own."""
+    model = Sequential([Scale(2.0), Scale(3.0), Dense(2)], seed=0, input_shape=(3,))
+    assert [layer.name for layer in model.layers] == ["scale_1", "scale_2", "dense_1"]
+    model.layers[0].name = "first"
+    assert model.get_layer("first") is model.layers[0]
+    assert model.layers[0].built
+    with pytest.raises(ValueError, match="layer name: expected one that is not taken, received 'scale_2'"):
+        model.layers[0].name = "scale_2"
+    with pytest.raises(TypeError, match="name: expected"):
+        model.layers[0].name = 3
+    x = np.ones((1, 3), np.float32)
+    before = model(x)
+    model.layers[1].k = 6.0
+    np.testing.assert_allclose(model(x), 2 * before, rtol=1e-6)
+    np.testing.assert_array_equal(copy.deepcopy(model)(x), model(x))
+    assert repr(model.layers[1]) == "Scale(k=6.0)"
+
+
+def test_a_base_classs_argument_is_checked_by_the_base_class():
+    class Half(Dropout):
+        def __init__(self):
+            super().__init__(0.5)
+
+    layer = Half()
+    layer.rate = 0.25
+    assert layer.rate == 0.25
+    with pytest.raises(ValueError, match=r"rate: expected a number in \[0, 1\)"):
+        layer.rate = 1.5
+
+
+def test_a_layer_that_does_not_store_its_argument_says_so_when_it_matters():
+    """It runs; what needs the argument, such as a file, names it."""
+
+    class Lost(Scale):
+        def __init__(self, factor):
+            super().__init__(2.0)
+            self.k = factor
+
+    model = Sequential([Lost(2.0), Dense(2)], seed=0, input_shape=(3,))
+    assert model(np.ones((1, 3), np.float32)).shape == (1, 2)
+    assert "Lost(...)" in repr(model)
+    with pytest.raises(TypeError, match=r"Lost: expected the constructor to store its argument 'factor'"):
+        model.layers[0].get_config()

@@ -57,8 +57,19 @@ class Constructed:
                 setattr(cls, name, Argument(name))
 
     def _with_argument(self, name: str, value: Any) -> Any:
-        """Return a new object with one constructor argument changed."""
-        return type(self)(**{**constructor.arguments(self), name: value})
+        """Return a new object with one constructor argument changed.
+
+        It may be an argument of a base class alone, such as the name of a layer whose constructor takes none.
+        """
+        kind = type(self)
+        if name in constructor.names(kind):
+            return kind(**{**constructor.arguments(self), name: value})
+        base: Any = next(cls for cls in kind.__mro__ if name in constructor.names(cls))
+        changed = object.__new__(kind)
+        vars(changed).update((key, kept) for key, kept in vars(self).items() if key != "_finished")
+        given = {other: getattr(self, other) for other in constructor.names(base)}
+        base.__init__(changed, **{**given, name: value})
+        return changed
 
     def _accept(self, name: str, changed: Any) -> None:
         """Raise ValueError when an argument cannot change to what the object `changed` has."""

@@ -21,17 +21,36 @@ def names(cls: Any) -> tuple[str, ...]:
 
 
 def arguments(thing: Any) -> dict[str, Any]:
-    """Return the constructor arguments that make an equal object, as they are stored."""
+    """Return the constructor arguments that make an equal object, as they are stored.
+
+    Raises
+    ------
+    TypeError
+        When a class of the user's does not store one.
+    """
+    missing = [name for name in names(type(thing)) if not _is_stored(thing, name)]
+    if missing:
+        kind, name = type(thing).__name__, missing[0]
+        raise TypeError(
+            f"{kind}: expected the constructor to store its argument {name!r} as self.{name}, so that an "
+            "equal object can be made"
+        )
     return {name: getattr(thing, name) for name in names(type(thing))}
+
+
+def _is_stored(thing: Any, name: str) -> bool:
+    return name in vars(thing) or isinstance(getattr(type(thing), name, None), property)
 
 
 def is_complete(thing: Any) -> bool:
     """Return whether an object has stored every argument, as the classes of this library do."""
-    return all(name in vars(thing) for name in names(type(thing)))
+    return all(_is_stored(thing, name) for name in names(type(thing)))
 
 
 def describe(thing: Any) -> str:
     """Return a constructor call that makes an equal object, without arguments that equal their defaults."""
+    if not is_complete(thing):
+        return f"{type(thing).__name__}(...)"  # of a class that does not store all its arguments
     everything = arguments(thing)
     given = [f"{name}={value!r}" for name, value in everything.items() if not _is_default(thing, name)]
     return f"{type(thing).__name__}({', '.join(given)})"
