@@ -487,7 +487,7 @@ def test_generator_batch_size(keras):
 
 
 def test_whole_labels(keras):
-    with pytest.raises(ValueError, match="y_true: expected whole numbers, received float64"):
+    with pytest.raises(ValueError, match="y: expected whole numbers of an integer dtype, received float64"):
         ours().fit(X, Y.astype(float), verbose=0)
     with pytest.raises(TypeError, match="x: expected whole numbers"):
         to_categorical([0.0, 2.0])

@@ -107,7 +107,7 @@ def endless(seen, with_weights):
 
 @pytest.mark.parametrize("with_weights", [False, True])
 def test_generators(keras, with_weights):
-    """An epoch begins where the one before ended. Keras takes one batch more, to look ahead."""
+    """An epoch begins where the one before ended. Keras may take one batch more, to look ahead."""
     models, counts, histories = pair(keras), [], []
     for model in models:
         seen = []
@@ -115,7 +115,9 @@ def test_generators(keras, with_weights):
         histories.append(quiet(model.fit, endless(seen, with_weights), **options))
         counts.append(len(seen))
     same(*models, histories)
-    assert counts == [6, 7]
+    ours, theirs = counts
+    assert ours == 6
+    assert theirs in (6, 7)
 
 
 @pytest.mark.parametrize("shuffle", [False])
