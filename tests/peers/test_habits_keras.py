@@ -107,7 +107,7 @@ def endless(seen, with_weights):
 
 @pytest.mark.parametrize("with_weights", [False, True])
 def test_generators(keras, with_weights):
-    """An epoch begins where the one before ended. Keras may take one batch more, to look ahead."""
+    """An epoch begins where the one before ended. Keras may take more batches, to look ahead."""
     models, counts, histories = pair(keras), [], []
     for model in models:
         seen = []
@@ -117,7 +117,7 @@ def test_generators(keras, with_weights):
     same(*models, histories)
     ours, theirs = counts
     assert ours == 6
-    assert theirs in (6, 7)
+    assert theirs >= 6
 
 
 @pytest.mark.parametrize("shuffle", [False])
