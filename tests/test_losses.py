@@ -140,6 +140,13 @@ def test_probabilities_train_like_logits():
             [0, 1],
             r"y_true: expected one class number for each .* shape \(2,\) for 3 images",
         ),
+        (
+            SparseCategoricalCrossentropy(),
+            1,
+            r"expected one class number .*, received shape \(\) for 3 images",
+        ),
+        (CategoricalCrossentropy(), 1, r"expected a row of 3 .*, received shape \(\) for 3 images"),
+        (MeanSquaredError(), 1.0, r"expected labels .*, received shape \(\) for 3 images"),
         (SparseCategoricalCrossentropy(), np.eye(3), r"shape \(3,\) for each; use them with categorical_c"),
         (
             CategoricalCrossentropy(),

@@ -47,6 +47,7 @@ def sheets(rgb: np.ndarray) -> tuple[Sheet, Sheet]:
     sigma = noise(x)
     light_of_paper = illumination(x)
     flat = x - light_of_paper
+    # only dark ink has a gain: under light ink, a dark background may be a stroke around what looks like ink
     light, dark = background(flat) + light_of_paper, light_of_paper - background(-flat)
     return (
         Sheet(x, light, *_ink(x - light, sigma)),

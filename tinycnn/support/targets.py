@@ -30,7 +30,7 @@ def rows(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
 
 def refuse_class_numbers(y_true: np.ndarray, y_pred: np.ndarray) -> NoReturn:
     """Raise ValueError for labels that are not one integer for each row of y_pred (N, ..., classes)."""
-    if y_true.shape == y_pred.shape or without_last_axis(y_true, y_pred).shape != y_pred.shape[:-1]:
+    if y_true.shape == y_pred.shape or _without_last_axis(y_true, y_pred).shape != y_pred.shape[:-1]:
         cure = "; use them with categorical_crossentropy, or y.argmax(axis=-1) with this loss"
         received = _shape(y_true, y_pred) + (cure if y_true.shape == y_pred.shape else "")
         raise ValueError(f"y_true: expected one class number for each image, received {received}")
@@ -42,7 +42,7 @@ def refuse_class_numbers(y_true: np.ndarray, y_pred: np.ndarray) -> NoReturn:
 def _refuse(y_true: np.ndarray, y_pred: np.ndarray, expected: str) -> None:
     """Raise ValueError for labels of another shape; class numbers have a loss of their own."""
     received = _shape(y_true, y_pred)
-    if y_true.dtype.kind in "iu" and without_last_axis(y_true, y_pred).shape == y_pred.shape[:-1]:
+    if y_true.dtype.kind in "iu" and _without_last_axis(y_true, y_pred).shape == y_pred.shape[:-1]:
         received = (
             "class numbers; use them with sparse_categorical_crossentropy, or tinycnn.to_categorical(y) with "
             "this loss"
@@ -52,11 +52,11 @@ def _refuse(y_true: np.ndarray, y_pred: np.ndarray, expected: str) -> None:
 
 def _shape(y_true: np.ndarray, y_pred: np.ndarray) -> str:
     """Return the shape of the label of one image as text, or of all where there are more or fewer."""
-    if len(y_true) == len(y_pred):
+    if y_true.shape[:1] == y_pred.shape[:1]:
         return f"shape {y_true.shape[1:]} for each"
     return f"shape {y_true.shape} for {len(y_pred)} images"
 
 
-def without_last_axis(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+def _without_last_axis(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
     """Return labels without a last axis of 1, where the outputs have as many axes."""
     return y_true[..., 0] if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1 else y_true
