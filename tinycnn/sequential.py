@@ -18,6 +18,7 @@ import numpy as np
 
 from tinycnn import saving
 from tinycnn.inspection.activations import activations
+from tinycnn.inspection.costs import cost_text, costs
 from tinycnn.inspection.summary import LINE_LENGTH, summary_text
 from tinycnn.layers import Layer
 from tinycnn.network import Network
@@ -278,10 +279,33 @@ class Sequential(Network):
         """
         saving.write(path, conversion.take(self, include_optimizer))
 
-    def summary(self, verbose: bool = False, line_length: int = LINE_LENGTH) -> str:
-        """Print the table of the layers, and return it; `verbose` adds the algorithms."""
+    def summary(
+        self,
+        verbose: bool = False,
+        line_length: int = LINE_LENGTH,
+        *,
+        cost: bool = False,
+        batch_size: int = 32,
+    ) -> str:
+        """Print the table of the layers, and return it.
+
+        Parameters
+        ----------
+        verbose : bool
+            Add the algorithms.
+        line_length : int
+            Characters in the first three columns.
+        cost : bool
+            Instead, show what each layer costs, with measured times; see `tinycnn.inspection.costs`.
+        batch_size : int
+            Images in each pass that is timed.
+        """
         if self.input_shape is None:
             raise ValueError(f"{self.name}: call model.build(input_shape) before summary")
+        if checks.flag("cost", cost):
+            text = cost_text(costs(self, batch_size), batch_size)
+            print(text)
+            return text
         shapes, rows = self._output_shapes(self.input_shape), self.plan().rows() if verbose else None
         text = summary_text(self.layers, shapes, rows, line_length)
         print(text)

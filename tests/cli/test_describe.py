@@ -47,6 +47,20 @@ def test_summary_as_json(call, model):
     assert done.json["parameters"] == done.json["trainable_parameters"] == 410
 
 
+def test_costs(call, model, monkeypatch):
+    """As a table and as JSON, with the batch size that was asked for."""
+    monkeypatch.setenv("TINYCNN_ALGORITHM", "im2col")  # nothing is compiled
+    done = call("summary", "model.h5", "--cost", "--batch-size", "3")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("layer ")
+    assert "a training pass of\n3 images" in done.out
+    done = call("summary", "model.h5", "--cost", "--json")
+    assert done.json["batch_size"] == 32
+    assert [cost["macs"] for cost in done.json["costs"]] == [9 * 9 * 4 * 9, 0, 0, 0, 360, 3276]
+    assert [cost["receptive_field"] for cost in done.json["costs"]][-1] == [28, 28]
+    assert call("summary", "--cost", "--batch-size", "0").status == 2
+
+
 def test_a_file_is_preferred_to_the_network_of_the_package(call, model, tmp_path, run_folder):
     """A folder of this name too: it may hold a checkpoint."""
     run_folder.rename(tmp_path / "mnist_cnn")

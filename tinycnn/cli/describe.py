@@ -17,6 +17,7 @@ from tinycnn import kernels
 from tinycnn.cli import models, output
 from tinycnn.cli.output import UsageError, say
 from tinycnn.cli.train import SETTINGS
+from tinycnn.inspection.costs import cost_text, costs
 from tinycnn.inspection.summary import LINE_LENGTH
 from tinycnn.kernels.explanation import WIDTH, Row
 from tinycnn.saving import npz
@@ -29,12 +30,24 @@ PASS = ("layer", "pass", "algorithm", "why")
 def add_summary_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `summary`."""
     models.add_option(parser)
+    parser.add_argument(
+        "--cost", action="store_true", help="multiplications, memory, receptive field and measured times"
+    )
+    parser.add_argument("--batch-size", type=int, default=32, help="images in a timed batch (default: 32)")
 
 
 def summary(options: argparse.Namespace) -> int:
     """Print the layers of a model with their output shapes and numbers of parameters."""
+    if options.batch_size < 1:
+        raise UsageError(f"--batch-size: expected a whole number >= 1, received {options.batch_size}")
     model = models.load(options.model)
-    if options.json:
+    if options.cost:
+        found = costs(model, options.batch_size)
+        if options.json:
+            output.say_json({"batch_size": options.batch_size, "costs": [cost._asdict() for cost in found]})
+        else:
+            say(cost_text(found, options.batch_size))
+    elif options.json:
         output.say_json({"name": model.name, "input_shape": model.input_shape, **layers_of(model)})
     else:
         columns = output.width(LINE_LENGTH)

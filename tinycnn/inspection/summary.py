@@ -48,7 +48,7 @@ def summary_text(
             name,
             str((None, *shape)),
             str(layer.count_params(layer.input_shape or ())),
-            _algorithm(layer, rows or ()),
+            algorithm(layer, rows or ()),
         ]
         lines += [_row(fields[: len(ends)], ends), thin]
     lines[-1] = thick
@@ -72,7 +72,7 @@ def _row(fields: Sequence[str], ends: Sequence[int]) -> str:
     return line
 
 
-def _algorithm(layer: Layer, rows: Sequence[Row]) -> str:
+def algorithm(layer: Layer, rows: Sequence[Row]) -> str:
     """Return the algorithm of the layer's forward pass, with "(auto)" if the layer did not request it."""
     chosen = [row.algorithm for row in rows if row.layer == layer.name and row.direction == FORWARD]
     automatic = " (auto)" if vars(layer).get("algorithm") == "auto" else ""
