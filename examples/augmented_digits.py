@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tinycnn.datasets import Augmentation, load_mnist, scale_images
-from tinycnn.inspection.plots import plot_images
+from tinycnn.inspection.plots import plot_augmentation
 from tinycnn.recipes import RECIPES
 
 EPOCHS = 12
@@ -29,12 +29,8 @@ def main(arguments: list[str] | None = None) -> None:
     (x, y), _ = load_mnist(options.data)
     first = np.unique(y, return_index=True)[1]
     images = scale_images(x[first])
-    augment = Augmentation(**RECIPES[options.recipe].augmentation)
-    variants = [images, *(augment(images, seed=0, epoch=epoch, samples=first) for epoch in range(EPOCHS))]
-    rows = np.stack(variants, axis=1).reshape(-1, *images.shape[1:])  # one digit after the other
-    captions = ["as it is", *(f"epoch {epoch + 1}" for epoch in range(EPOCHS))]
-    captions += [""] * (len(rows) - len(captions))
-    plot_images(rows, options.out, captions, columns=EPOCHS + 1)
+    augmentation = Augmentation(**RECIPES[options.recipe].augmentation)
+    plot_augmentation(augmentation, images, options.out, epochs=EPOCHS, samples=first)
     print(f"Wrote {options.out}.")
 
 

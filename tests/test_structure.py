@@ -56,7 +56,7 @@ COMPILED = (
 GUARDED = {
     "PIL": ("datasets/digits.py", "datasets/pictures.py"),
     "h5py": ("saving/hdf5.py", "saving/origin.py", "saving/weights_h5.py"),
-    "matplotlib": ("inspection/plots.py",),
+    "matplotlib": ("inspection/plots/",),
     "numba": (*(f"kernels/{place}" for place in COMPILED), "cli/self_test.py"),
     "tqdm": ("training/progress.py",),
 }

@@ -26,7 +26,8 @@ from tinycnn.cli import models, output
 from tinycnn.cli.output import UsageError, say
 from tinycnn.cli.train import VALIDATION_IMAGES, VALIDATION_SEED
 from tinycnn.datasets import Augmentation, load_mnist, scale_images
-from tinycnn.inspection.plots import plot_images
+from tinycnn.inspection.plots import plot_errors
+from tinycnn.inspection.plots.pictures import confident_errors
 from tinycnn.metrics import confusion_matrix, precision, recall, wilson_interval
 from tinycnn.support.files import atomic_path
 from tinycnn.support.randomness import generator
@@ -220,9 +221,7 @@ def figures_text(results: dict[str, Any]) -> str:
 
 def write_errors(images: np.ndarray, y: np.ndarray, outputs: np.ndarray, folder: Path) -> list[str]:
     """Write every misclassified image, the most confident error first; return sentences about it."""
-    taken = outputs.argmax(axis=1)
-    wrong = np.flatnonzero(taken != y)
-    wrong = wrong[np.argsort(-outputs[wrong, taken[wrong]], kind="stable")]
+    taken, wrong = outputs.argmax(axis=1), confident_errors(y, outputs)
     with (
         atomic_path(folder / "errors.csv") as path,
         open(path, "w", newline="", encoding="utf-8") as file,
@@ -237,10 +236,8 @@ def write_errors(images: np.ndarray, y: np.ndarray, outputs: np.ndarray, folder:
         return written
     if len(wrong) > MOST_DRAWN:
         written.append(f"The picture shows the {MOST_DRAWN} most confident errors.")
-        wrong = wrong[:MOST_DRAWN]
-    captions = [f"#{i}: {y[i]}, not {taken[i]}" for i in wrong]
     try:
-        plot_images(images[wrong], folder / "errors.png", captions, columns=8)
+        plot_errors(images, y, outputs, folder / "errors.png", most=MOST_DRAWN)
     except ImportError as error:
         return [*written, f"No picture: {error}."]
     return [*written, f"Wrote {folder / 'errors.png'}."]
