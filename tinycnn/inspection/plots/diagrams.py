@@ -170,10 +170,10 @@ def plot_roofline(
     axes = axes_of(ax, 6.0, 4.2, path)
     ridge = gflops / gbytes
     xs = [point[1] for point in points]
-    low, high = min(*xs, ridge) / 2, max(*xs, ridge) * 2
+    low, high = min(*xs, ridge) / 2, max(*xs, ridge) * 4  # with room for the names of points
     axes.loglog([low, ridge, high], [low * gbytes, gflops, gflops], color="black", linewidth=1.2)
-    axes.annotate(f"{gflops:.0f} GFLOP/s", (high, gflops), (-4, 4), textcoords="offset points", ha="right")
-    axes.annotate(f"{gbytes:.0f} GB/s", (low, low * gbytes), (4, 8), textcoords="offset points", ha="left")
+    axes.annotate(f"{gflops:.0f} GFLOP/s", (ridge, gflops), (4, 4), textcoords="offset points")
+    axes.annotate(f"{gbytes:.0f} GB/s", (low, low * gbytes), (12, 4), textcoords="offset points")
     for name, x, y in points:
         below = y <= min(x * gbytes, gflops)
         axes.plot(x, y, "o", color=TRAINING if below else VALIDATION)
