@@ -104,7 +104,7 @@ def test_what_is_wrong_with_a_file(write, monkeypatch, text, message):
     [
         ("def f(:\n", "SyntaxError: "),
         ("import os\nos._exit(0)\n", "the process ended: exit status 0"),
-        ("while True:\n    pass\n", "stopped after 1 seconds"),
+        ("while True:\n    pass\n", "stopped after 1 s"),
     ],
 )
 def test_a_file_that_cannot_be_loaded(write, capsys, text, message):
@@ -131,7 +131,7 @@ def test_calls_that_do_not_return(write):
     report = grade_file(write(text), seconds=2)
     assert [result.state for result in report.results] == ["wrong"] * 4 + ["right"] * 3
     problems = [result.problem for result in report.results[:3]]
-    assert problems[0] == "stopped after 2 seconds: is there a loop that does not end?"
+    assert problems[0] == "stopped after 2 s: is there a loop that does not end?"
     assert problems[1] == "the process ended: exit status 5"
     assert problems[2].startswith("the process ended: ")
     assert "received a list of 1" in str(report.results[3])

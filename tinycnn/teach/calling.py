@@ -154,7 +154,12 @@ def _sentence(error: BaseException, function: Function) -> str:
     said = f"raised {type(error).__name__}: {_text(error)}".rstrip(": ")
     own = inspect.unwrap(function).__code__.co_filename if hasattr(function, "__code__") else ""
     lines = [line for line in traceback.extract_tb(error.__traceback__) if line.filename == own]
-    return f"{said} (line {lines[-1].lineno}: {lines[-1].line})" if lines else said
+    return printable(f"{said} (line {lines[-1].lineno}: {lines[-1].line})" if lines else said)
+
+
+def printable(text: str) -> str:
+    """Return text with control characters as escapes: a terminal would obey them."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _text(error: BaseException) -> str:

@@ -25,7 +25,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from tinycnn.teach.calling import Received, call_all
+from tinycnn.teach.calling import Received, call_all, printable
 from tinycnn.teach.exercises import EXERCISES
 
 MEMORY = 4 * 2**30  # bytes of address space, where the system can limit it
@@ -55,7 +55,7 @@ def _run_one(path: Path, names: Sequence[str], seconds: float, answers: dict[str
         for limit in (START, seconds):  # the child itself, then the student's file
             problem = child.answer(limit)
             if problem is not None:
-                return str(problem)
+                return problem if isinstance(problem, str) else UNREADABLE
         for name in names:
             answers[name] = _whole(child.answer(seconds), name)
             if isinstance(answers[name], str):
@@ -69,7 +69,7 @@ class Child:
     def __init__(self, path: Path, names: Sequence[str]) -> None:
         package = str(Path(__file__).parents[2])
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             [sys.executable, "-m", "tinycnn.teach.child", str(path), *names],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -77,27 +77,27 @@ class Child:
             env={**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(paths)},
             start_new_session=True,
         )
-        self._lines: queue.Queue[bytes] = queue.Queue()
-        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
-        self._reader.start()
+        self.lines: queue.Queue[bytes] = queue.Queue()
+        self.reader = threading.Thread(target=self.read, args=(self.process.stdout,), daemon=True)
+        self.reader.start()
 
-    def _read(self, stream: IO[bytes]) -> None:
+    def read(self, stream: IO[bytes]) -> None:
         """Put the lines that the child prints into the queue; an empty one is its end."""
         with stream:
             for line in stream:
-                self._lines.put(line)
-        self._lines.put(b"")
+                self.lines.put(line)
+        self.lines.put(b"")
 
     def answer(self, seconds: float) -> Answer:
         """Return the next answer; a text says why there is none."""
         try:
-            line = self._lines.get(timeout=seconds)
+            line = self.lines.get(timeout=seconds)
         except queue.Empty:
-            return f"stopped after {seconds:g} seconds: is there a loop that does not end?"
+            return f"stopped after {seconds:g} s: is there a loop that does not end?"
         if not line:
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(1)
-            code = self._process.returncode
+                self.process.wait(1)
+            code = self.process.returncode
             status = f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
             return f"the process ended: {status}"
         try:
@@ -112,10 +112,10 @@ class Child:
         """End the child and what it has started."""
         with suppress(OSError):
             if hasattr(os, "killpg"):
-                os.killpg(self._process.pid, 9)
-        self._process.kill()
-        self._process.wait()
-        self._reader.join(1)
+                os.killpg(self.process.pid, 9)
+        self.process.kill()
+        self.process.wait()
+        self.reader.join(1)
 
 
 def _whole(answer: Answer, name: str) -> Answer:
@@ -142,8 +142,6 @@ def main(path: str, *names: str) -> None:
     for name in names if not problem else ():
         function = getattr(module, name, None)
         _send(channel, None if function is None else call_all(function, EXERCISES[name]))
-    channel.flush()
-    os._exit(0)  # threads of the student's do not keep it
 
 
 def load(path: Path) -> tuple[ModuleType, str]:
@@ -155,9 +153,9 @@ def load(path: Path) -> tuple[ModuleType, str]:
     try:
         exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     except SyntaxError as error:
-        return module, f"{type(error).__name__}: {error.msg} (line {error.lineno})"
+        return module, printable(f"{type(error).__name__}: {error.msg} (line {error.lineno})")
     except BaseException as error:
-        return module, f"{type(error).__name__}: {error}"
+        return module, printable(f"{type(error).__name__}: {error}".rstrip(": "))
     return module, ""
 
 

@@ -72,9 +72,10 @@ class Result:
     def __str__(self) -> str:
         count = f", {sum(c.passed for c in self.checks)} of {len(self.checks)} cases" if self.checks else ""
         lines = [f"{self.exercise}: {self.state}{count}, {self.score:g} of {self.points:g} points"]
-        return "\n".join([*lines, *(_indented(text) for text in self._details())])
+        return "\n".join([*lines, *(_indented(text) for text in self.details())])
 
-    def _details(self) -> list[str]:
+    def details(self) -> list[str]:
+        """Return the lines below the first: the difference, the cases, the hints."""
         if self.problem:
             return [self.problem]
         wrong = [check for check in self.checks if not check.passed]

@@ -21,6 +21,16 @@ def as_it_is(moment: np.ndarray, beta: float, t: int) -> np.ndarray:
     return moment
 
 
+def without_power(moment: np.ndarray, beta: float, t: int) -> np.ndarray:
+    """Return a moment divided by 1 - beta."""
+    return corrected(moment, beta, 1)
+
+
+def with_product(moment: np.ndarray, beta: float, t: int) -> np.ndarray:
+    """Return a moment divided by 1 - beta * t."""
+    return corrected(moment, beta * t, 1)
+
+
 def beside(v_hat: np.ndarray, epsilon: float) -> Any:
     """Return the denominator with epsilon beside the root."""
     return np.sqrt(v_hat) + epsilon
@@ -77,6 +87,14 @@ def outside_of_the_correction(
     return right(p, g, m, v, t, rate, b1, b2, epsilon / float(np.sqrt(1 - b2**t)))
 
 
+def with_old_moments(
+    p: Any, g: Any, m: Any, v: Any, t: int, rate: float, b1: float, b2: float, epsilon: float
+) -> Three:
+    """Compute the step from m and v as they came."""
+    step = rate * corrected(m, b1, t) / beside(corrected(v, b2, t), epsilon)
+    return p - step, average(m, g, b1), average(v, np.square(g), b2)
+
+
 def in_place(*names: str) -> Function:
     """Return a step that also writes results into arguments."""
 
@@ -120,6 +138,21 @@ ADAM = (
         "t counted twice",
         "the bias correction has t + 1 in the place of t: t is the number of this step already.",
         stepping(late=1),
+    ),
+    mistake(
+        "power forgotten",
+        "the bias correction divides by 1 - beta, without the power: divide by 1 - beta**t.",
+        stepping(without_power, without_power),
+    ),
+    mistake(
+        "product against power",
+        "the bias correction divides by 1 - beta * t, and should divide by 1 - beta**t.",
+        stepping(with_product, with_product),
+    ),
+    mistake(
+        "step with the old moments",
+        "p is changed with the moments of the step before: compute the new m and v first.",
+        with_old_moments,
     ),
     mistake(
         "corrected moments returned",

@@ -39,6 +39,22 @@ def not_shifted(logits: np.ndarray, labels: np.ndarray) -> LossAndGradient:
     return from_probabilities(powers / powers.sum(axis=1, keepdims=True), labels)
 
 
+def log_of_sums(logits: np.ndarray) -> np.ndarray:
+    """Return log(sum of exp(logits)) of each row, (N, 1), as it stands."""
+    return np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+
+def not_shifted_logarithm(probabilities: Function) -> Function:
+    """Return a function that takes the logarithm of the sum of exp(logits) as it stands."""
+
+    def function(logits: np.ndarray, labels: np.ndarray) -> LossAndGradient:
+        p = probabilities(logits)
+        log_p = logits - log_of_sums(logits)
+        return -log_p[np.arange(len(labels)), labels].mean(), (p - one_hot(p, labels)) / len(p)
+
+    return function
+
+
 def shifted_by_one_number(logits: np.ndarray, labels: np.ndarray) -> LossAndGradient:
     """Subtract the maximum of the whole batch from all rows."""
     return not_shifted(logits - logits.max(), labels)
@@ -77,6 +93,9 @@ SOFTMAX = (
         "overflow of the exponential",
         "exp(logits) overflows where logits are large. Subtract the largest logit of each row first.",
         not_shifted,
+        not_shifted_logarithm(lambda z: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)),
+        not_shifted_logarithm(lambda z: np.exp(z - log_of_sums(z))),
+        loss(lambda z, labels: (log_of_sums(z)[:, 0] - z[np.arange(len(z)), labels]).mean()),
     ),
     mistake(
         "one maximum for all rows",
