@@ -239,6 +239,20 @@ def test_what_holds_at_every_index_is_noted(change, note):
     assert grade(conv2d_forward).results[0].checks[0].difference.note == note
 
 
+def test_what_else_is_wrong_is_named():
+    """In the report and in the JSON."""
+
+    def conv2d_backward(dy, x, w, strides, padding):
+        dx, dw, db = right["conv2d_backward"](dy, x, w, strides, padding)
+        return dx, dw + 1, db[None]
+
+    report = grade(conv2d_backward)
+    assert report.results[0].checks[0].difference.also == ("dw",)
+    assert "db: expected shape (1,), received (1, 1)" in str(report)
+    assert "      also wrong: dw\n" in str(report)
+    assert report.as_dict()["tests"][0]["extra_data"]["checks"][0]["difference"]["also"] == ["dw"]
+
+
 def test_float64_for_float32_is_a_wrong_dtype():
     """And all cases of float64 are right."""
 

@@ -7,7 +7,7 @@
 In this order: an error, a shape, a dtype, a value, an argument that was changed.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,8 @@ class Difference:
         What the wrong value depends on, as far as it can be named.
     note : str
         What is true of all values of this result in this case.
+    also : tuple of str
+        The other results that are wrong in this case.
     """
 
     kind: str
@@ -49,10 +51,11 @@ class Difference:
     received: str = ""
     input: str = ""
     note: str = ""
+    also: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for JSON."""
-        return {**asdict(self), "index": list(self.index)}
+        return {**asdict(self), "index": list(self.index), "also": list(self.also)}
 
 
 def difference(exercise: Exercise, number: int, received: Received) -> Difference | None:
@@ -63,12 +66,23 @@ def difference(exercise: Exercise, number: int, received: Received) -> Differenc
     for find in (_shape, _dtype, _value):
         found = find(exercise, number, received.outputs, expected)
         if found:
-            return found
+            return replace(found, also=_others(exercise, number, received.outputs, found.output))
     if received.changed:
         name = received.changed[0]
         text = f"{name}: expected the argument as it was, received it changed in place: work on a copy"
         return Difference("argument", text, name)
     return None
+
+
+def _others(exercise: Exercise, number: int, received: Arrays, output: str) -> tuple[str, ...]:
+    """Return the names of the results that are wrong, but for one."""
+    triples = zip(exercise.outputs, received, exercise.expected[number], strict=True)
+    wrong = (
+        name
+        for name, r, e in triples
+        if name != output and (r.shape != e.shape or not close(exercise, number, r, e, e).all())
+    )
+    return tuple(wrong)
 
 
 def close(exercise: Exercise, number: int, a: np.ndarray, b: np.ndarray, expected: np.ndarray) -> np.ndarray:

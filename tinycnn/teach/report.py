@@ -169,7 +169,9 @@ class Report:
 
 def _rest(found: Difference | None) -> list[tuple[str, str]]:
     """Return what there is beside the message."""
-    pairs = [("input", found.input), ("note", found.note)] if found else []
+    if found is None:
+        return []
+    pairs = [("input", found.input), ("note", found.note), ("also wrong", ", ".join(found.also))]
     return [(name, text) for name, text in pairs if text]
 
 

@@ -242,8 +242,6 @@ ADAM = (
     mistake(
         "changed in place",
         "the caller's arrays are changed: `m *= beta_1` works in place. Write `m = beta_1 * m + ...`.",
-        in_place("m", "v"),
-        in_place("p"),
-        in_place("p", "m", "v"),
+        *(in_place(*names) for names in ("m", "v", "p", "mv", "pm", "pv", "pmv")),
     ),
 )
