@@ -2,7 +2,7 @@
 
 ::
 
-    data -> a function of this package -> axes, in a notebook or a figure of one's own; with `path`, also a file
+    data -> a function of this package -> axes, in a notebook or a figure of one's own, and a file for `path`
 
 Every function takes `ax`, the axes to draw on, and returns the axes. Without `ax` it makes a figure.
 """

@@ -36,13 +36,14 @@ def axes_of(ax: Any, width: float, height: float, path: Target = None) -> Any:
 def new_figure(width: float, height: float, path: Target = None) -> Any:
     """Return a new figure; see `axes_of`."""
     try:
-        if path is None:
-            from matplotlib.pyplot import figure as make
-        else:
-            from matplotlib.figure import Figure as make
+        from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError('plots need matplotlib: pip install "tinycnn[plot]"') from error
-    return make(figsize=(width, height), layout="constrained")
+    if path is not None:
+        return Figure(figsize=(width, height), layout="constrained")
+    from matplotlib import pyplot
+
+    return pyplot.figure(figsize=(width, height), layout="constrained")
 
 
 def finish(ax: Any, path: Target, title: str = "") -> Any:

@@ -44,8 +44,7 @@ class Block(NamedTuple):
 def blocks(model: Any) -> list[Block]:
     """Return the input and the output of each layer of a built model, as cuboids from left to right.
 
-    Dropout, Flatten and activations compute in place or move nothing; they have no block of their own, and are
-    named under the block before them.
+    Dropout, Flatten and activations have no block of their own: they are named under the block before them.
     """
     arrays: list[tuple[list[str], str, tuple[int, ...]]] = [(["input"], INPUT, model.input_shape)]
     for layer in model.layers:

@@ -68,7 +68,7 @@ def plot_images(
         )
     columns = checks.whole("columns", columns, 1)
     axes = axes_of(ax, *grid_size(len(images), columns, bool(captions), title), path)
-    draw_grid(axes, images, captions, columns, Style())
+    draw_grid(axes, list(images), captions, columns, Style())
     return finish(axes, path, title)
 
 
@@ -120,7 +120,7 @@ def plot_errors(
 
 
 def confident_errors(labels: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-    """Return the numbers of the rows (N, classes) whose largest output is not the label's, the surest first."""
+    """Return the numbers of the rows (N, classes) that are classified wrongly, the most confident first."""
     taken = y_pred.argmax(axis=1)
     wrong = np.flatnonzero(taken != labels)
     order: np.ndarray = wrong[np.argsort(-y_pred[wrong, taken[wrong]], kind="stable")]
@@ -247,9 +247,7 @@ def plot_feature_maps(
     return _plot_maps(pictures, path, columns, title, ax, style)
 
 
-def _plot_maps(
-    pictures: np.ndarray, path: Target, columns: int, title: str, ax: Any, style: Style
-) -> Any:
+def _plot_maps(pictures: np.ndarray, path: Target, columns: int, title: str, ax: Any, style: Style) -> Any:
     """Draw pictures (N, H, W), numbered."""
     columns = checks.whole("columns", columns, 1)
     axes = axes_of(ax, *grid_size(len(pictures), columns, True, title), path)

@@ -48,7 +48,9 @@ def plot_history(history: History, path: Target = None, title: str = "", *, ax: 
     else:
         panels = [ax] if not isinstance(ax, Sequence | np.ndarray) else list(np.ravel(ax))
     if len(panels) not in (1, len(names)):
-        raise ValueError(f"ax: expected one Axes or {len(names)}, for {', '.join(names)}, received {len(panels)}")
+        raise ValueError(
+            f"ax: expected one Axes or {len(names)}, for {', '.join(names)}, received {len(panels)}"
+        )
     alone = len(panels) == 1 < len(names)
     for number, name in enumerate(names):
         axes = panels[0 if alone else number]
@@ -120,8 +122,8 @@ def plot_confusion_matrix(
 ) -> Any:
     """Draw a confusion matrix: rows are true classes, columns predictions.
 
-    A cell is as dark as its share of its row, so that a rare class counts as much as a frequent one. The share
-    is drawn by its square root: errors are few, and would be invisible beside what is right.
+    A cell is as dark as its share of its row, so that a rare class counts as much as a frequent one. The
+    square root of the share is drawn: errors are few, and would be invisible beside what is right.
 
     Parameters
     ----------
