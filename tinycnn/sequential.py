@@ -18,6 +18,7 @@ import numpy as np
 
 from tinycnn import saving
 from tinycnn.inspection.activations import activations
+from tinycnn.inspection.blocks import network_html
 from tinycnn.inspection.costs import cost_text, costs
 from tinycnn.inspection.summary import LINE_LENGTH, summary_text
 from tinycnn.layers import Layer
@@ -310,3 +311,7 @@ class Sequential(Network):
         text = summary_text(self.layers, shapes, rows, line_length)
         print(text)
         return text
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a picture, and the layers in a table."""
+        return network_html(self)

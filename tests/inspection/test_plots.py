@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from tinycnn import Sequential
+from tinycnn.inspection.blocks import blocks
 from tinycnn.inspection.plots import (
     plot_augmentation,
     plot_confusion_matrix,
@@ -22,7 +23,6 @@ from tinycnn.inspection.plots import (
     plot_range_test,
     plot_roofline,
 )
-from tinycnn.inspection.plots.diagrams import blocks
 from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from tinycnn.training import History, RangeTest
 

@@ -18,7 +18,7 @@ from tinycnn import activations, initializers, kernels, regularizers
 from tinycnn.kernels import geometry
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.keras_names import WeightNamed
-from tinycnn.support import checks
+from tinycnn.support import checks, html
 from tinycnn.support.checks import Pads, Pair
 from tinycnn.support.sums import sum_rows
 
@@ -162,6 +162,17 @@ class Conv2D(Layer):
     def geometry(self) -> tuple[Pair, Pads, Pair]:
         """Return strides, explicit padding and dilation, as the kernels take them."""
         return self.strides, self._pads(self.built_shape), self.dilation_rate
+
+    def _repr_html_(self) -> str:
+        """See `Layer`; with the filters of the first channel as pictures."""
+        text = super()._repr_html_()
+        if not self.built:
+            return text
+        filters = np.moveaxis(self.params["kernel"][:, :, 0], -1, 0)  # (KH, KW, F) -> (F, KH, KW)
+        drawn = min(len(filters), html.MOST)
+        return text + html.squares(
+            list(filters), f"{self.label}: {drawn} of {len(filters)} filters, channel 0"
+        )
 
     def _pads(self, input_shape: Shape) -> Pads:
         return geometry.resolve_padding(

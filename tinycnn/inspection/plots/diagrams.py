@@ -4,73 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from tinycnn.inspection.blocks import LINE, SLANT, TALLEST, blocks
 from tinycnn.inspection.plots.canvas import TRAINING, VALIDATION, Target, axes_of, finish
-
-# Of a block: inches for the largest map, for the longest row of channels, between blocks, and least of all.
-TALLEST, WIDEST, GAP, LEAST = 1.6, 0.9, 0.42, 0.06
-SLANT = 0.4  # of the depth that is drawn sideways
-COLOURS = {
-    "Conv2D": "#9ecae1",
-    "Dense": "#fdae6b",
-    "MaxPooling2D": "#a1d99b",
-    "AveragePooling2D": "#a1d99b",
-    "GlobalAveragePooling2D": "#a1d99b",
-    "BatchNormalization": "#bcbddc",
-}
-INPUT, OTHER = "#ffffff", "#d9d9d9"
-
-
-class Block(NamedTuple):
-    """One array of a network as a cuboid: its sizes are square roots of the numbers, so that all are visible.
-
-    Attributes
-    ----------
-    text : tuple of str
-        Lines below it: the layer's name, its type, and the shape of its output.
-    colour : str
-    left, width, height : float
-        In inches; the width stands for the channels, the height for rows and columns.
-    """
-
-    text: tuple[str, ...]
-    colour: str
-    left: float
-    width: float
-    height: float
-
-
-def blocks(model: Any) -> list[Block]:
-    """Return the input and the output of each layer of a built model, as cuboids from left to right.
-
-    Dropout, Flatten and activations have no block of their own: they are named under the block before them.
-    """
-    arrays: list[tuple[list[str], str, tuple[int, ...]]] = [(["input"], INPUT, model.input_shape)]
-    for layer in model.layers:
-        kind, shape = type(layer).__name__, layer.compute_output_shape(layer.built_shape)
-        if kind in ("Activation", "Dropout", "Flatten"):
-            arrays[-1][0].append(f"+ {layer.name}")
-        else:
-            arrays.append(([layer.name, *_details(layer)], COLOURS.get(kind, OTHER), shape))
-    side = max(max(shape[0], shape[1]) if len(shape) == 3 else 1 for _, _, shape in arrays)
-    deep = max(shape[-1] for _, _, shape in arrays)
-    found, left = [], 0.0
-    for text, colour, shape in arrays:
-        width = max(LEAST, WIDEST * math.sqrt(shape[-1] / deep))
-        height = max(LEAST, TALLEST * math.sqrt(max(shape[:2]) / side)) if len(shape) == 3 else TALLEST / 2
-        lines = (*text[:1], "x".join(map(str, shape)), *text[1:])
-        found.append(Block(lines, colour, left, width, height))
-        left += max(width + SLANT * (height if len(shape) == 3 else 0), 0.075 * max(map(len, lines))) + GAP
-    return found
-
-
-def _details(layer: Any) -> list[str]:
-    """Return what a reader of a diagram asks of a layer: its window, and its activation."""
-    window = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
-    details = [] if window is None else [f"window {window[0]}x{window[1]}"]
-    activation = getattr(layer, "activation", None)
-    return details + ([activation] if activation and activation != "linear" else [])
 
 
 def plot_network(model: Any, path: Target = None, title: str = "", *, ax: Any = None) -> Any:
@@ -99,30 +36,21 @@ def plot_network(model: Any, path: Target = None, title: str = "", *, ax: Any = 
     ValueError
         When the model is not built, or has no layers.
     """
-    if model.input_shape is None or not model.layers:
-        raise ValueError(f"{model.name}: call model.build(input_shape) before it is drawn")
     row = blocks(model)
     right = row[-1].left + 1.4
-    axes = axes_of(ax, right + 0.2, TALLEST * (1 + SLANT) + 1.4, path)
+    text = TALLEST / 2 + 0.2 + LINE * max(len(block.text) for block in row)  # from the middle down
+    axes = axes_of(ax, right + 0.2, TALLEST * (0.5 + SLANT) + text + 0.3, path)
     from matplotlib.patches import Polygon
 
     for block in row:
-        left, width, high = block.left, block.width, block.height
-        deep = SLANT * high if block.text[1].count("x") == 2 else 0.0
-        bottom = TALLEST / 2 - high / 2
-        back = [(x + deep, y + deep) for x, y in ((left, bottom + high), (left + width, bottom + high))]
-        far = left + width + deep, bottom + deep
-        front = [(left, bottom), (left + width, bottom), (left + width, bottom + high), (left, bottom + high)]
-        top, side = [front[3], front[2], back[1], back[0]], [front[1], far, back[1], front[2]]
-        for corners, shade in ((front, 1.0), (top, 0.7), (side, 0.5)):
-            axes.add_patch(
-                Polygon(corners, facecolor=block.colour, alpha=shade, edgecolor="#444444", linewidth=0.7)
-            )
+        for corners, opacity in block.faces:
+            face = Polygon(corners, facecolor=block.colour, alpha=opacity, edgecolor="#444444", linewidth=0.7)
+            axes.add_patch(face)
         for number, line in enumerate(block.text):
             weight = "bold" if number == 0 else "normal"
-            axes.text(left, -0.25 - 0.17 * number, line, fontsize=7, va="top", fontweight=weight)
-    lines = max(len(block.text) for block in row)
-    axes.set(xlim=(-0.1, right), ylim=(-0.35 - 0.17 * lines, TALLEST * (1 + SLANT)), aspect="equal")
+            y = -TALLEST / 2 - 0.2 - LINE * number
+            axes.text(block.left, y, line, fontsize=7, va="top", fontweight=weight)
+    axes.set(xlim=(-0.1, right), ylim=(-text, TALLEST * (0.5 + SLANT) + 0.1), aspect="equal")
     axes.axis("off")
     return finish(axes, path, title)
 
