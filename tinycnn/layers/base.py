@@ -22,7 +22,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from html import escape
 from types import MappingProxyType
 from typing import Any
 
@@ -32,11 +31,12 @@ from tinycnn import initializers, regularizers
 from tinycnn.initializers import Initializer
 from tinycnn.layers.assignment import AssignableLayer, Shape
 from tinycnn.layers.keras_names import KerasNames
+from tinycnn.layers.notebook import NotebookView
 from tinycnn.layers.weights import Weights
-from tinycnn.support import checks, constructor, html
+from tinycnn.support import checks, constructor
 
 
-class Layer(AssignableLayer, KerasNames, ABC):
+class Layer(AssignableLayer, KerasNames, NotebookView, ABC):
     """Base class of layers.
 
     A subclass checks and stores its arguments in `__init__`, and computes in `forward` and `backward`.
@@ -197,17 +197,3 @@ class Layer(AssignableLayer, KerasNames, ABC):
 
     def __repr__(self) -> str:
         return constructor.describe(self)
-
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows: arguments, shapes and weights."""
-        shapes = ""
-        if self.built:
-            before, after = self.built_shape, self.compute_output_shape(self.built_shape)
-            shapes = f"<br/>{before} to {after}, {self.count_params(before):,} parameters"
-        rows = [
-            (name, "x".join(map(str, w.shape)), *(f"{f(w):.3g}" for f in (np.min, np.mean, np.std, np.max)))
-            for name, w in (*self.params.items(), *self.state.items())
-        ]
-        titles = ("weight", "shape", "least", "mean", "standard deviation", "greatest")
-        weights = html.table(titles, rows, numbers=4) if rows else ""
-        return f"<div><code>{escape(repr(self))}</code>{shapes}{weights}</div>"
