@@ -1,0 +1,85 @@
+"""Pixels that matter: against finite differences, against covered images, and against sums."""
+
+import numpy as np
+import pytest
+
+from tinycnn import Sequential
+from tinycnn.inspection.costs import receptive_fields
+from tinycnn.inspection.saliency import contributions, occlusion, saliency
+from tinycnn.layers import Conv2D, Dense, Flatten, MaxPooling2D
+
+pytestmark = pytest.mark.smoke
+rng = np.random.default_rng(0)
+IMAGE = rng.random((9, 7, 2))
+
+
+def network(use_bias=True):
+    layers = [
+        Conv2D(4, (3, 2), activation="relu", use_bias=use_bias),
+        MaxPooling2D(2),
+        Conv2D(3, 2, activation="relu", use_bias=use_bias),
+        Flatten(),
+        Dense(5, activation="softmax"),
+    ]
+    return Sequential(layers, seed=3, input_shape=IMAGE.shape, dtype="float64")
+
+
+def test_saliency_is_the_largest_slope():
+    model, step = network(), 1e-6
+    found = saliency(model, IMAGE, 2)
+    assert found.shape == (9, 7)
+    for i, j in ((0, 0), (4, 3), (7, 6)):
+        slopes = []
+        for channel in (0, 1):
+            moved = np.stack([IMAGE, IMAGE])
+            moved[0, i, j, channel] += step
+            moved[1, i, j, channel] -= step
+            logs = np.log(model(moved)[:, 2])
+            slopes.append(abs(logs[0] - logs[1]) / (2 * step))
+        assert found[i, j] == pytest.approx(max(slopes), rel=1e-4, abs=1e-8)
+
+
+@pytest.mark.parametrize(("size", "stride", "value"), [(3, 1, 0.0), (4, 2, 0.5), (1, 3, 1.0), (20, 5, 0.0)])
+def test_occlusion_is_what_covering_costs(size, stride, value):
+    """At every place, also over the edge; a square that covers everything costs the same everywhere."""
+    model = network()
+    found = occlusion(model, IMAGE, 1, size, stride, value)
+    assert found.shape == (-(-9 // stride), -(-7 // stride))
+    whole = model(IMAGE[np.newaxis])[0, 1]
+    for (i, j), lost in np.ndenumerate(found):
+        y, x = np.mgrid[0:9, 0:7]
+        above, left = y - (i * stride - size // 2), x - (j * stride - size // 2)
+        inside = (above >= 0) & (above < size) & (left >= 0) & (left < size)
+        assert inside[i * stride, j * stride]
+        covered = np.where(inside[..., np.newaxis], value, IMAGE)
+        assert lost == pytest.approx(whole - model(covered[np.newaxis])[0, 1], abs=1e-12)
+
+
+def test_contributions_add_up():
+    """To the value of the neuron, where there are no biases; and lie in its receptive field."""
+    model = network(use_bias=False)
+    maps = model.activations(IMAGE[np.newaxis])["conv2d_2"][0]
+    index = tuple(int(i) for i in np.unravel_index(maps.argmax(), maps.shape))
+    found = contributions(model, IMAGE, "conv2d_2", index)
+    assert found.shape == IMAGE.shape
+    assert found.sum() == pytest.approx(maps[index], rel=1e-12)
+    rows, columns = (np.flatnonzero(np.abs(found).sum((axis, 2)) > 0) for axis in (1, 0))
+    high, wide = receptive_fields(model.layers)[2]
+    assert 1 < np.ptp(rows) + 1 <= high
+    assert 1 < np.ptp(columns) + 1 <= wide
+    with_bias = network()
+    assert contributions(with_bias, IMAGE, "dense_1", (3,)).shape == IMAGE.shape
+
+
+def test_what_is_refused():
+    model = network()
+    for call, message in (
+        (lambda: occlusion(model, IMAGE, 5), "label: expected an output below 5, received 5"),
+        (lambda: occlusion(model, IMAGE, 0, size=0), "size: expected a whole number >= 1"),
+        (lambda: contributions(model, IMAGE, "conv2d_9", (0, 0, 0)), "layer: expected one of"),
+        (lambda: contributions(model, IMAGE, "conv2d_1", (0, 0)), "index: expected one inside of shape"),
+        (lambda: contributions(model, IMAGE, "conv2d_1", (0, 6, 0)), "index: expected one inside of shape"),
+        (lambda: saliency(model, IMAGE[:5], 0), "x: expected shape"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
