@@ -30,7 +30,8 @@ FLOORS = [
     {"models"},
     {"recipes", "warmup"},
     {"__init__"},
-    {"cli", "teach"},
+    {"serve", "teach"},
+    {"cli"},
     {"__main__"},
 ]
 KERNEL_FLOORS = [

@@ -1,0 +1,285 @@
+"""The page's server: what it computes, and what it refuses."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from tinycnn import Sequential
+from tinycnn.datasets import load_mnist, prepare_digit
+from tinycnn.inspection.saliency import contributions, occlusion, saliency
+from tinycnn.inspection.terms import backward_terms, forward_terms
+from tinycnn.inspection.trace import trace
+from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+from tinycnn.serve import guard, views
+from tinycnn.serve.app import make_app
+from tinycnn.serve.film import Film
+
+pytestmark = pytest.mark.smoke
+rng = np.random.default_rng(0)
+HOST = "127.0.0.1:8000"
+
+
+def network(shape=(28, 28, 1), seed=0):
+    layers = [
+        Conv2D(4, (3, 2), activation="relu"),
+        MaxPooling2D(4),
+        Dropout(0.3),
+        Flatten(),
+        Dense(5, activation="softmax"),
+    ]
+    return Sequential(layers, seed=seed, input_shape=shape)
+
+
+@pytest.fixture
+def model():
+    return network()
+
+
+@pytest.fixture
+def client(model):
+    with TestClient(make_app(Film(model), [HOST]), base_url=f"http://{HOST}") as client:
+        yield client
+
+
+IMAGE = rng.random((28, 28, 1)).astype(np.float32)
+
+
+def array(value):
+    """Return the array of a response."""
+    return views.decoded(value, tuple(value["shape"]))
+
+
+def from_bytes(value):
+    """Return the array that bytes stand for, to the nearest of 256 levels."""
+    import base64
+
+    levels = np.frombuffer(base64.b64decode(value["data"]), np.uint8).reshape(value["shape"])
+    return value["low"] + levels * (value["high"] - value["low"]) / 255
+
+
+def request(**more):
+    return {"image": views.encoded(IMAGE), **more}
+
+
+def test_the_model_is_described(client, model):
+    found = client.get("/api/model").json()
+    assert found["digits"] is True
+    assert found["input_shape"] == [28, 28, 1]
+    assert [layer["name"] for layer in found["layers"]] == [layer.name for layer in model.layers]
+    assert found["layers"][0]["output_shape"] == [26, 27, 4]
+    assert found["layers"][1]["field"] == [6, 5]
+    assert found["parameters"] == model.count_params()
+    assert found["frames"] == []
+
+
+@pytest.mark.parametrize("label", [None, 3])
+def test_maps_are_those_of_the_layers(client, model, label):
+    """To a level of the bytes that are drawn; probabilities exactly."""
+    found = client.post("/api/look", json=request(label=label)).json()
+    expected = trace(model, IMAGE, label)
+    assert found["output"] == [float(p) for p in expected.output]
+    assert found["loss"] == expected.loss
+    assert [layer["name"] for layer in found["layers"]] == [layer.name for layer in model.layers]
+    for layer in found["layers"]:
+        steps = expected.of(layer["name"])
+        for part, step in (("sums", steps[0]), ("output", steps[-1])):
+            drawn = from_bytes(layer[part])
+            step_size = (layer[part]["high"] - layer[part]["low"]) / 255
+            np.testing.assert_allclose(drawn, step.y, atol=0.51 * step_size + 1e-7)
+            assert layer[part]["high"] == step.y.max()
+            gradient = layer[f"{part}_gradient"]
+            assert (gradient is None) == (label is None)
+            if label is not None:
+                assert (gradient["low"], gradient["high"]) == (step.dy.min(), step.dy.max())
+    if label is not None:
+        assert found["image_gradient"]["shape"] == [28, 28, 1]
+
+
+def test_the_terms_of_a_number(client, model):
+    expected = forward_terms(trace(model, IMAGE).steps[0], (5, 6, 2))
+    found = client.post("/api/terms", json=request(layer="conv2d_1", index=[5, 6, 2])).json()
+    np.testing.assert_array_equal(array(found["factors"]), expected.factors)
+    np.testing.assert_array_equal(array(found["weights"]), expected.weights)
+    assert found["positions"] == expected.positions.tolist()
+    assert (found["value"], found["bias"], found["operation"]) == (expected.value, expected.bias, "sum")
+    assert found["others"] == {"count": 0, "sum": 0}
+    after = client.post(
+        "/api/terms", json=request(layer="conv2d_1", index=[5, 6, 2], part="activation")
+    ).json()
+    assert (after["operation"], after["value"]) == ("relu", max(expected.value, 0))
+    back = request(layer="conv2d_1", index=[5, 6, 0], part="gradient", label=1)
+    found = client.post("/api/terms", json=back).json()
+    expected = backward_terms(trace(model, IMAGE, 1).steps[0], (5, 6, 0))
+    assert found["value"] == expected.value
+    assert array(found["factors"]).tolist() == expected.factors.tolist()
+
+
+def test_many_terms_are_the_largest_and_the_sum_of_the_others(client, monkeypatch):
+    monkeypatch.setattr(views, "MOST_TERMS", 7)
+    found = client.post("/api/terms", json=request(layer="dense_1", index=[2])).json()
+    products = array(found["factors"]).astype(np.float64) * array(found["weights"])
+    assert len(products) == 7
+    assert products.sum() + found["others"]["sum"] + found["bias"] == pytest.approx(found["value"], abs=1e-5)
+    assert found["others"]["count"] == 6 * 6 * 4 - 7
+
+
+def test_the_pixels_that_matter(client, model):
+    for kind, expected in (
+        ({"kind": "saliency", "label": 2}, saliency(model, IMAGE, 2)),
+        ({"kind": "occlusion", "label": 2}, occlusion(model, IMAGE, 2)),
+        (
+            {"kind": "contributions", "layer": "conv2d_1", "index": [3, 4, 1]},
+            contributions(model, IMAGE, "conv2d_1", (3, 4, 1)).sum(axis=-1),
+        ),
+    ):
+        found = array(client.post("/api/pixels", json=request(**kind)).json())
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_picture_is_prepared(client):
+    """As `prepare_digit` does it, each step; beside it what the network would see without."""
+    digit = load_mnist()[1][0][0]
+    canvas = np.zeros((280, 280), np.uint8)
+    canvas[10:94, 10:94] = np.kron(digit, np.ones((3, 3), np.uint8))  # small, in a corner
+    found = client.post("/api/picture", content=png(canvas)).json()
+    np.testing.assert_array_equal(array(found["prepared"]), prepare_digit(canvas))
+    np.testing.assert_allclose(
+        array(found["drawn"])[..., 0], canvas.reshape(28, 10, 28, 10).mean((1, 3)) / 255, atol=1 / 255
+    )
+    assert list(found["steps"])[:4] == ["photo", "grey", "background", "ink"]
+    assert found["warnings"]["drawn"] != []
+    assert found["warnings"]["prepared"] == []
+    empty = client.post("/api/picture", content=png(np.zeros((50, 50), np.uint8))).json()
+    assert "expected a digit" in empty["problem"]
+    assert "prepared" not in empty
+
+
+def test_pictures_for_a_model_of_colours():
+    """They are reduced to its shape; nothing is prepared."""
+    model = network((12, 10, 3))
+    pixels = rng.integers(0, 256, (24, 20, 3), dtype=np.uint8)
+    with TestClient(make_app(Film(model), [HOST]), base_url=f"http://{HOST}") as client:
+        found = client.post("/api/picture", content=png(pixels)).json()
+    expected = pixels.reshape(12, 2, 10, 2, 3).mean((1, 3)) / 255
+    np.testing.assert_allclose(array(found["drawn"]), expected, atol=1 / 255)
+    assert "prepared" not in found
+    flat = Sequential([Dense(3)], seed=0, input_shape=(4,))
+    with pytest.raises(ValueError, match="expected a model for images of 1 or 3 channels"):
+        views.prepared(png(pixels), flat)
+
+
+WRONG = [
+    ("/api/look", b"{", "body: expected JSON"),
+    ("/api/look", b"[1]", "body: expected an object, received list"),
+    ("/api/look", b"{}", "image: expected an array of shape"),
+    ("/api/look", {"image": {"shape": [28, 28, 1], "data": "!"}}, "image: expected data in base64"),
+    (
+        "/api/look",
+        {"image": {"shape": [28, 28, 1], "data": "AAAA"}},
+        "image: expected 3136 bytes, received 3",
+    ),
+    ("/api/look", {"image": {"shape": [9, 9, 1], "data": ""}}, "image: expected an array of shape"),
+    ("/api/look", {"image": views.encoded(np.full((28, 28, 1), np.nan))}, "image: expected finite"),
+    ("/api/look", request(label=5), "label: expected a class below 5, received 5"),
+    ("/api/look", request(label="5"), "label: expected a whole number"),
+    ("/api/look", request(frame=0), "frame: expected a number below 0"),
+    ("/api/terms", request(layer="conv2d_1"), "index: expected a list"),
+    ("/api/terms", request(layer="conv2d_1", index=[0] * 9), "index: expected a list"),
+    ("/api/terms", request(layer="conv2d_1", index=[0, 0]), "index: expected one inside of shape"),
+    ("/api/terms", request(layer="conv2d_1", index=[99, 0, 0]), "index: expected one inside of shape"),
+    ("/api/terms", request(layer="conv2d_7", index=[0, 0, 0]), "layer: expected one of conv2d_1"),
+    ("/api/terms", request(layer=3, index=[0, 0, 0]), "layer: expected"),
+    ("/api/terms", request(layer="conv2d_1", index=[0, 0, 0], part="x"), "part: expected 'sums'"),
+    ("/api/terms", request(layer="conv2d_1", index=[0, 0, 0], part="gradient"), "trace with a label"),
+    ("/api/pixels", request(kind="x"), "kind: expected 'saliency'"),
+    ("/api/pixels", request(kind="saliency"), "label: expected the class"),
+    ("/api/pixels", request(), "kind: expected"),
+    ("/api/picture", b"no picture", "picture: expected an image file"),
+    ("/api/picture", b"", "picture: expected an image file"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "message"), WRONG)
+def test_wrong_requests(client, path, body, message):
+    """400, with the reason; the server goes on."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    answer = client.post(path, content=content)
+    assert answer.status_code == 400
+    assert message in answer.json()["error"]
+    assert client.get("/api/model").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": f"http://{HOST}"}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Host": "evil.example"}, 421),  # DNS rebinding
+        ({"Host": "127.0.0.1:8001"}, 421),
+        ({"Host": ""}, 421),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": f"https://{HOST}"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Content-Length": "-5"}, 400),
+    ],
+)
+def test_only_the_page_itself_may_ask(client, headers, status):
+    answer = client.get("/api/model", headers=headers)
+    assert answer.status_code == status
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+
+
+def test_bodies_have_a_limit(client, model):
+    """By their header, and by what comes, whatever the header says."""
+    assert client.post("/api/picture", content=b"x" * (guard.MOST_BYTES + 1)).status_code == 413
+    chunks = (b"x" * 1_000_000 for _ in range(9))
+    assert client.post("/api/picture", content=chunks).status_code == 413
+    assert client.post("/api/picture", content=b"x" * 1000).status_code == 400
+
+
+def test_paths_and_methods(client):
+    assert client.get("/api/nothing").status_code == 404
+    assert client.get("/api/look").status_code == 405
+    assert client.get("/page/../app.py").status_code == 404
+    assert client.get("/page/%2e%2e/app.py").status_code == 404
+
+
+def test_a_film(tmp_path, model):
+    """By epochs, whatever the names; of other layers and damaged files none."""
+    for name, epochs in (("b.npz", 3), ("a.h5", 7), ("c.npz", 1)):
+        kept = network(seed=epochs)
+        kept.epochs_trained = epochs
+        kept.save(tmp_path / name)
+    network((12, 10, 3)).save(tmp_path / "other.npz")
+    (tmp_path / "damaged.h5").write_bytes(b"no model")
+    (tmp_path / "notes.txt").write_text("")
+    film = Film(model, tmp_path)
+    assert [(frame.path.name, frame.epochs) for frame in film.frames] == [
+        ("c.npz", 1),
+        ("b.npz", 3),
+        ("a.h5", 7),
+    ]
+    assert sorted(film.skipped) == ["damaged.h5", "other.npz"]
+    with TestClient(make_app(film, [HOST]), base_url=f"http://{HOST}") as client:
+        frames = client.get("/api/model").json()["frames"]
+        assert frames[1] == {"name": "b.npz", "epochs": 3}
+        for frame, seed in ((0, 1), (2, 7), (None, 0)):
+            found = client.post("/api/look", json=request(frame=frame)).json()
+            np.testing.assert_allclose(found["output"], network(seed=seed)(IMAGE[np.newaxis])[0], atol=1e-6)
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "empty", tmp_path / "missing"):
+        with pytest.raises(FileNotFoundError, match="expected"):
+            Film(model, folder)

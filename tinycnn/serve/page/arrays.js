@@ -1,0 +1,69 @@
+// Arrays of the server: base64 to numbers, and numbers to colours.
+
+/** Return the bytes of a text in base64. */
+function bytes(text) {
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+}
+
+/** Return {shape, values} with float32 numbers, for what `views.encoded` made. */
+export function floats({ shape, data }) {
+  return { shape, values: new Float32Array(bytes(data).buffer) };
+}
+
+/** Return {shape, values} for what `views.as_bytes` made: 256 levels from low to high. */
+export function levels({ shape, low, high, data }) {
+  const values = Float32Array.from(bytes(data), (level) => low + (level * (high - low)) / 255);
+  return { shape, values };
+}
+
+/** Return an array in the form that the server takes. */
+export function encoded({ shape, values }) {
+  const raw = new Uint8Array(Float32Array.from(values).buffer);
+  let text = "";
+  for (const byte of raw) text += String.fromCharCode(byte);
+  return { shape, data: btoa(text) };
+}
+
+/** Return the largest absolute value. */
+export function reach(values) {
+  let most = 0;
+  for (const value of values) most = Math.max(most, Math.abs(value));
+  return most || 1;
+}
+
+/** Return [red, green, blue] for a share from -1 to 1: white is 0, blue above it, red below it. */
+export function colour(share) {
+  const end = share >= 0 ? [8, 81, 156] : [178, 24, 43];
+  const weight = Math.min(Math.abs(share), 1) ** 0.8; // small values stay visible
+  return end.map((channel) => Math.round(255 + weight * (channel - 255)));
+}
+
+/** Return [red, green, blue] for a share from 0 to 1, black to white, as MNIST's images are drawn. */
+export function grey(share) {
+  const level = Math.round(255 * Math.min(Math.max(share, 0), 1));
+  return [level, level, level];
+}
+
+/** Paint height x width values on a canvas, each as `scale` pixels; `at(row, column)` gives [r, g, b]. */
+export function paint(canvas, height, width, at, scale = 1) {
+  const image = new ImageData(width, height);
+  for (let row = 0; row < height; row++) {
+    for (let column = 0; column < width; column++) {
+      image.data.set([...at(row, column), 255], 4 * (row * width + column));
+    }
+  }
+  const small = new OffscreenCanvas(width, height);
+  small.getContext("2d").putImageData(image, 0, 0);
+  canvas.width = width * scale;
+  canvas.height = height * scale;
+  const context = canvas.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  context.drawImage(small, 0, 0, canvas.width, canvas.height);
+}
+
+/** Return a number as text of about four digits. */
+export function short(number) {
+  if (number === 0) return "0";
+  const size = Math.abs(number);
+  return size >= 1e-3 && size < 1e5 ? number.toPrecision(4).replace(/\.?0+$/, "") : number.toExponential(2);
+}
