@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from starlette.testclient import TestClient
 
+from tests.serve.asgi import Client
 from tinycnn import Sequential
 from tinycnn.datasets import load_mnist, prepare_digit
 from tinycnn.inspection.saliency import contributions, occlusion, saliency
@@ -41,8 +41,7 @@ def model():
 
 @pytest.fixture
 def client(model):
-    with TestClient(make_app(Film(model), [HOST]), base_url=f"http://{HOST}") as client:
-        yield client
+    return Client(make_app(Film(model), [HOST]), HOST)
 
 
 IMAGE = rng.random((28, 28, 1)).astype(np.float32)
@@ -168,8 +167,7 @@ def test_pictures_for_a_model_of_colours():
     """They are reduced to its shape; nothing is prepared."""
     model = network((12, 10, 3))
     pixels = rng.integers(0, 256, (24, 20, 3), dtype=np.uint8)
-    with TestClient(make_app(Film(model), [HOST]), base_url=f"http://{HOST}") as client:
-        found = client.post("/api/picture", content=png(pixels)).json()
+    found = Client(make_app(Film(model), [HOST]), HOST).post("/api/picture", content=png(pixels)).json()
     expected = pixels.reshape(12, 2, 10, 2, 3).mean((1, 3)) / 255
     np.testing.assert_allclose(array(found["drawn"]), expected, atol=1 / 255)
     assert "prepared" not in found
@@ -233,6 +231,7 @@ def test_wrong_requests(client, path, body, message):
         ({"Origin": f"https://{HOST}"}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Content-Length": "-5"}, 400),
+        ({"Content-Length": "99999999999999999999"}, 413),
     ],
 )
 def test_only_the_page_itself_may_ask(client, headers, status):
@@ -242,11 +241,10 @@ def test_only_the_page_itself_may_ask(client, headers, status):
     assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
-def test_bodies_have_a_limit(client, model):
+def test_bodies_have_a_limit(client):
     """By their header, and by what comes, whatever the header says."""
     assert client.post("/api/picture", content=b"x" * (guard.MOST_BYTES + 1)).status_code == 413
-    chunks = (b"x" * 1_000_000 for _ in range(9))
-    assert client.post("/api/picture", content=chunks).status_code == 413
+    assert client.post("/api/picture", content=[b"x" * 1_000_000] * 9).status_code == 413
     assert client.post("/api/picture", content=b"x" * 1000).status_code == 400
 
 
@@ -273,12 +271,12 @@ def test_a_film(tmp_path, model):
         ("a.h5", 7),
     ]
     assert sorted(film.skipped) == ["damaged.h5", "other.npz"]
-    with TestClient(make_app(film, [HOST]), base_url=f"http://{HOST}") as client:
-        frames = client.get("/api/model").json()["frames"]
-        assert frames[1] == {"name": "b.npz", "epochs": 3}
-        for frame, seed in ((0, 1), (2, 7), (None, 0)):
-            found = client.post("/api/look", json=request(frame=frame)).json()
-            np.testing.assert_allclose(found["output"], network(seed=seed)(IMAGE[np.newaxis])[0], atol=1e-6)
+    client = Client(make_app(film, [HOST]), HOST)
+    frames = client.get("/api/model").json()["frames"]
+    assert frames[1] == {"name": "b.npz", "epochs": 3}
+    for frame, seed in ((0, 1), (2, 7), (None, 0)):
+        found = client.post("/api/look", json=request(frame=frame)).json()
+        np.testing.assert_allclose(found["output"], network(seed=seed)(IMAGE[np.newaxis])[0], atol=1e-6)
     (tmp_path / "empty").mkdir()
     for folder in (tmp_path / "empty", tmp_path / "missing"):
         with pytest.raises(FileNotFoundError, match="expected"):

@@ -51,9 +51,7 @@ COMMANDS = {
     "summary": Command("the layers of a model", describe.add_summary_options, describe.summary),
     "inspect": Command("what a model file holds", describe.add_inspect_options, describe.inspect),
     "explain": Command("which algorithm runs, and why", describe.add_explain_options, describe.explain),
-    "serve": Command(
-        "a page to draw on, that shows every number", serve.add_options, serve.run, json=False
-    ),
+    "serve": Command("a page to draw on, that shows every number", serve.add_options, serve.run, json=False),
     "bench": Command("time training and inference here, briefly", bench.add_options, bench.run),
     "doctor": Command("check the installation and this machine", doctor.add_options, doctor.run),
 }

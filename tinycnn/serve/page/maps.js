@@ -2,7 +2,7 @@
 
 import { colour, levels, paint, reach } from "./arrays.js";
 
-const GAP = 1; // value, between two maps
+const CELL = 5; // pixels of a value of a vector
 const WIDEST = 1180; // pixels of a row of maps
 
 /** A row of the page: the maps of one layer. `choose(index)` is called for a value of the layer's output. */
@@ -10,9 +10,11 @@ export class Maps {
   constructor(layer, choose) {
     this.layer = layer;
     this.choose = choose;
-    this.element = document.createElement("div");
+    // what passes its input on is folded away
+    const folded = layer.kind === "Dropout" || layer.kind === "Flatten";
+    this.element = document.createElement(folded ? "details" : "div");
     this.element.className = "layer";
-    const text = document.createElement("p");
+    const text = document.createElement(folded ? "summary" : "p");
     text.textContent = `${layer.name}: ${layer.kind}, ${layer.output_shape.join(" x ")}`;
     if (layer.activation !== "linear") text.textContent += `, ${layer.activation}`;
     text.title = layer.code;
@@ -35,32 +37,34 @@ export class Maps {
   layout() {
     const shape = this.array.shape;
     const [height, width, count] = shape.length === 3 ? shape : [1, 1, shape[0]];
-    const scale = shape.length === 3 ? Math.max(2, Math.round(64 / Math.max(height, 8))) : 10;
-    const columns = Math.max(1, Math.min(count, Math.floor(WIDEST / ((width + GAP) * scale))));
-    return { height, width, count, scale, columns, rows: Math.ceil(count / columns) };
+    const map = shape.length === 3;
+    const scale = map ? Math.max(2, Math.round(64 / Math.max(height, 8))) : count > 200 ? CELL : 2 * CELL;
+    const gap = map ? 1 : 0; // in values, between two maps
+    const columns = Math.max(1, Math.min(count, Math.floor(WIDEST / ((width + gap) * scale))));
+    return { height, width, count, scale, gap, columns, rows: Math.ceil(count / columns) };
   }
 
   draw() {
     if (!this.array) return;
-    const { height, width, count, scale, columns, rows } = this.layout();
+    const { height, width, count, scale, gap, columns, rows } = this.layout();
     const { values } = this.array;
     const most = reach(values);
     const at = (row, column) => {
-      const [i, j] = [row % (height + GAP), column % (width + GAP)];
-      const map = Math.floor(row / (height + GAP)) * columns + Math.floor(column / (width + GAP));
+      const [i, j] = [row % (height + gap), column % (width + gap)];
+      const map = Math.floor(row / (height + gap)) * columns + Math.floor(column / (width + gap));
       if (i >= height || j >= width || map >= count) return [128, 128, 128];
       return colour(values[(i * width + j) * count + map] / most);
     };
-    paint(this.canvas, rows * (height + GAP), columns * (width + GAP), at, scale);
+    paint(this.canvas, rows * (height + gap), columns * (width + gap), at, scale);
     if (this.index) this.frame();
   }
 
   /** Draw a frame around the chosen value. */
   frame() {
-    const { height, width, scale, columns } = this.layout();
+    const { height, width, scale, gap, columns } = this.layout();
     const [i, j, map] = this.index;
-    const x = ((map % columns) * (width + GAP) + j) * scale;
-    const y = (Math.floor(map / columns) * (height + GAP) + i) * scale;
+    const x = ((map % columns) * (width + gap) + j) * scale;
+    const y = (Math.floor(map / columns) * (height + gap) + i) * scale;
     const context = this.canvas.getContext("2d");
     context.strokeStyle = "#f0a000";
     context.lineWidth = 2;
@@ -83,12 +87,14 @@ export class Maps {
 
   click(event) {
     if (!this.array) return;
-    const { height, width, scale, columns } = this.layout();
+    const { height, width, scale, gap, columns } = this.layout();
     const box = this.canvas.getBoundingClientRect();
     const column = Math.floor(((event.clientX - box.left) * this.canvas.width) / box.width / scale);
     const row = Math.floor(((event.clientY - box.top) * this.canvas.height) / box.height / scale);
-    const map = Math.floor(row / (height + GAP)) * columns + Math.floor(column / (width + GAP));
-    this.select(row % (height + GAP), column % (width + GAP), map);
+    const map = Math.floor(row / (height + gap)) * columns + Math.floor(column / (width + gap));
+    // a click on the gap is meant for the value beside it
+    const [i, j] = [row % (height + gap), column % (width + gap)];
+    this.select(Math.min(i, height - 1), Math.min(j, width - 1), map);
   }
 
   key(event) {
