@@ -104,11 +104,14 @@ export function showForward(place, layer, index, terms, after) {
   if (after && after.operation !== terms.operation) {
     lines.push(`${after.operation} of ${short(terms.value)} is ${short(after.value)}`);
   }
+  const sides = element("div");
+  sides.className = "sides";
+  if (terms.positions[0]?.length === 3) sides.append(windows(list, WORDS));
+  sides.append(table(list, terms.others, WORDS));
   place.replaceChildren(
     element("p", `${layer.name}, output ${index.join(", ")}`),
     ...lines.map((line) => element("p", line)),
-    ...(terms.positions[0]?.length === 3 ? [windows(list, WORDS)] : []),
-    table(list, terms.others, WORDS),
+    sides,
   );
 }
 
