@@ -640,7 +640,7 @@ def test_what_fit_refuses_for_its_shape_is_refused():
         diagnose(model, X(), Y()[:-1])
     with pytest.raises(ValueError, match="x: expected shape"):
         diagnose(model, X()[:, 1:], Y())
-    with pytest.raises(ValueError, match="x: expected floats"):
+    with pytest.raises(ValueError, match="x: expected an array of floats"):
         diagnose(model, (image for image in X()), Y())
     with pytest.raises(ValueError, match="compile"):
         diagnose(mnist_cnn(0), X(), Y())
