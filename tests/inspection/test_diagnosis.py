@@ -494,6 +494,7 @@ def assert_healthy(report, name):
     assert report.healthy, f"{name}: {report}"
 
 
+@pytest.mark.slow
 @pytest.mark.smoke
 def test_healthy_networks_get_a_clean_bill():
     """Every second one; the slow test has all."""
@@ -586,6 +587,7 @@ def test_a_model_that_is_not_built_stays_so():
     assert not model.built
 
 
+@pytest.mark.slow
 @pytest.mark.smoke
 def test_the_same_arguments_give_the_same_report():
     model = conv()

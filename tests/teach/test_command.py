@@ -62,6 +62,7 @@ def test_json_has_the_fields_of_gradescope(write, capsys):
     assert report["score"] == 0
 
 
+@pytest.mark.slow
 def test_json_in_a_file(write, tmp_path, capsys):
     path = write(solution_file())
     assert main(["grade", str(path), "--exercise", "dropout", "--json", str(tmp_path / "results.json")]) == 0
@@ -72,6 +73,7 @@ def test_json_in_a_file(write, tmp_path, capsys):
     assert len(report["tests"]) == 1
 
 
+@pytest.mark.slow
 def test_a_hint_reaches_the_json(write, capsys):
     path = write(solution_file().replace("m / (1 - beta_1**t)", "m").replace("v / (1 - beta_2**t)", "v"))
     assert main(["grade", str(path), "--exercise", "adam_step", "--json"]) == 1
@@ -99,6 +101,7 @@ def test_what_is_wrong_with_a_file(write, monkeypatch, text, message):
     assert message in problem
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -117,6 +120,7 @@ def test_a_file_that_cannot_be_loaded(write, capsys, text, message):
     assert all(message in test["output"] for test in report["tests"])
 
 
+@pytest.mark.slow
 def test_calls_that_do_not_return(write):
     """Each costs its own exercise; the others are graded."""
     bodies = {
@@ -159,6 +163,7 @@ def test_exceptions_are_results(error, message):
     assert first.message.endswith(": raise error)")
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_not_written_yet(write):
     report = grade_file(write("adam_step = 3\n"))
     assert [result.state for result in report.results] == ["not written yet"] * 6 + ["wrong"]
@@ -183,12 +188,14 @@ def test_a_file_cannot_grade_itself(write):
     assert report.score == 0
 
 
+@pytest.mark.slow
 def test_a_file_may_import_its_neighbours(write):
     write("FACTOR = 1.0\n", "helpers.py")
     path = write("from helpers import FACTOR\n" + solution_file())
     assert grade_file(path, ["dropout", "dropout"]).score == 10
 
 
+@pytest.mark.slow
 def test_start_writes_a_file_that_is_not_written_yet(tmp_path, capsys):
     path = tmp_path / "solution.py"
     assert main(["start", str(path)]) == 0
@@ -240,6 +247,7 @@ def test_wrong_usage(write, monkeypatch, capsys, tmp_path, arguments):
     assert path.read_text(encoding="utf-8") == "x = 1\n"
 
 
+@pytest.mark.slow
 def test_the_module_as_a_program_compiles_nothing(write):
     """No Numba in the process; and the exit status is that of `main`."""
     code = "import sys, tinycnn.teach.__main__; print('numba' in sys.modules)"
