@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from tinycnn.support import checks
 from tinycnn.training import Callback, History, loop, progress, setup
 from tinycnn.training.callback_list import CallbackList
 from tinycnn.training.sources import Arrays, gives_batches
+
+if TYPE_CHECKING:
+    from tinycnn.inspection.image_explanation import ImageExplanation
 
 
 class Sequential(Network):
@@ -311,6 +314,25 @@ class Sequential(Network):
         text = summary_text(self.layers, shapes, rows, line_length)
         print(text)
         return text
+
+    def explain_image(self, x: np.ndarray, label: int | None = None) -> ImageExplanation:
+        """Return what the model makes of one image; a notebook shows it as pictures.
+
+        Parameters
+        ----------
+        x : ndarray of shape (H, W, C) or (1, H, W, C)
+            As the model takes it.
+        label : int, optional
+            The class that loss and saliency are of; by default the one that is predicted.
+
+        Raises
+        ------
+        ValueError
+            See `tinycnn.inspection.image_explanation.ImageExplanation`.
+        """
+        from tinycnn.inspection.image_explanation import ImageExplanation  # not for those who only train
+
+        return ImageExplanation(self, x, label)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: a picture, and the layers in a table."""

@@ -13,6 +13,7 @@ import train_mnist
 import tinycnn
 from tinycnn import recipes
 from tinycnn.datasets import load_mnist, scale_images
+from tinycnn.serve.film import Film
 
 EXAMPLES = Path(train_mnist.__file__).parent
 
@@ -71,6 +72,11 @@ def test_its_network_is_mnist_cnn_with_the_dropout_of_the_recipe():
         (["--recipe", "fashion"], "--recipe fashion: expected --data with the folder of Fashion-MNIST"),
         (["--resume", "nowhere"], "--resume: expected a folder that --checkpoint made, received nowhere"),
         (["--resume", "nowhere", "--recipe", "classic"], "--resume: expected no other options"),
+        (["--keep-every", "5"], "--keep-every: expected --checkpoint with a folder"),
+        (
+            ["--keep-every", "0", "--checkpoint", "run"],
+            "--keep-every: expected a whole number >= 1, received 0",
+        ),
         (["--resume", "nowhere", "--epochs", "3"], "--resume: expected no other options"),
         (["--checkpoint", "nowhere/run"], "--checkpoint: the folder does not exist"),
     ],
@@ -125,6 +131,18 @@ def test_a_stopped_run_does_not_replace_a_model(run, small, small_set, monkeypat
     assert "Wrote mnist_cnn_stopped.h5 and mnist_cnn_stopped.csv." in done.out
     assert (tmp_path / "mnist_cnn.h5").read_bytes() == b"weeks of work"
     assert tinycnn.load_model("mnist_cnn_stopped.h5").steps_trained == 2
+
+
+@pytest.mark.slow
+def test_models_are_kept_along_a_run(run, small, small_set, tmp_path):
+    """Before the first step and after every fifth, in the folder of the checkpoint: a film for the page."""
+    arguments = ["--data", small_set, "--epochs", 2, "--batch-size", 32]
+    assert run(train_mnist.main, *arguments, "--checkpoint", "run", "--keep-every", 5).status == 0
+    last = tinycnn.load_model("mnist_cnn.h5").steps_trained
+    film = Film(None, tmp_path / "run")
+    steps = [frame.steps for frame in film.frames]
+    previous = tinycnn.load_model("run/checkpoint.previous.npz").steps_trained
+    assert steps == sorted({*range(0, last + 1, 5), previous, last})
 
 
 @pytest.mark.slow

@@ -5,8 +5,8 @@ import pytest
 
 from tinycnn import Sequential
 from tinycnn.inspection.costs import receptive_fields
-from tinycnn.inspection.saliency import contributions, occlusion, saliency
-from tinycnn.layers import Conv2D, Dense, Flatten, MaxPooling2D
+from tinycnn.inspection.saliency import contributions, occlusion, receptive_region, saliency
+from tinycnn.layers import AveragePooling2D, Conv2D, Dense, Flatten, MaxPooling2D
 
 pytestmark = pytest.mark.smoke
 rng = np.random.default_rng(0)
@@ -83,3 +83,37 @@ def test_what_is_refused():
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_region_is_where_a_change_is_felt():
+    """Each pixel is moved in turn; those that change the output are the region, or lie in it (max-pools)."""
+    layers = [
+        Conv2D(3, (3, 2), strides=(1, 2), padding="same"),
+        Conv2D(2, (2, 3), dilation_rate=(2, 1), padding="same"),
+        AveragePooling2D((2, 1), strides=(3, 1)),
+    ]
+    model = Sequential(layers, seed=0, input_shape=(13, 11, 1), dtype="float64")
+    image = rng.random((13, 11, 1))
+    moved = np.repeat(image[np.newaxis], 13 * 11, axis=0)
+    moved.reshape(13 * 11, -1)[np.arange(13 * 11), np.arange(13 * 11)] += 1
+    x, changes = model.check_images(image[np.newaxis]), []
+    for layer in model.layers:
+        x, moved = layer.forward(x), layer.forward(moved)
+        changes.append(x != moved)
+    for layer, changed in zip(model.layers, changes, strict=True):
+        for index in ((0, 0, 1), (1, 2, 0), tuple(n - 1 for n in changed.shape[1:])):
+            (top, bottom), (left, right) = receptive_region(model, layer.name, index)
+            rows, columns = np.nonzero(changed[(slice(None), *index)].reshape(13, 11))
+            assert (rows.min(), rows.max()) == (top, bottom)
+            assert (columns.min(), columns.max()) == (left, right)
+
+
+def test_region_after_a_dense_layer_and_of_wrong_places():
+    model = network()
+    assert receptive_region(model, "dense_1", (4,)) == ((0, 8), (0, 6))
+    assert receptive_region(model, "flatten_1", (0,)) == ((0, 8), (0, 6))
+    with pytest.raises(ValueError, match="layer: expected one of conv2d_1, max"):
+        receptive_region(model, "conv2d_9", (0, 0, 0))
+    for wrong in ((7, 0, 0), (0, 0), (-1, 0, 0)):
+        with pytest.raises(ValueError, match="index: expected one inside of shape"):
+            receptive_region(model, "conv2d_1", wrong)

@@ -15,7 +15,7 @@ from tinycnn.inspection.terms import backward_terms, forward_terms
 from tinycnn.inspection.trace import trace
 from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from tinycnn.serve import guard, views
-from tinycnn.serve.app import make_app
+from tinycnn.serve.app import Site, make_app
 from tinycnn.serve.film import Film
 
 pytestmark = pytest.mark.smoke
@@ -41,7 +41,7 @@ def model():
 
 @pytest.fixture
 def client(model):
-    return Client(make_app(Film(model), [HOST]), HOST)
+    return Client(make_app(Site(Film(model)), [HOST]), HOST)
 
 
 IMAGE = rng.random((28, 28, 1)).astype(np.float32)
@@ -101,6 +101,7 @@ def test_maps_are_those_of_the_layers(client, model, label):
 def test_the_terms_of_a_number(client, model):
     expected = forward_terms(trace(model, IMAGE).steps[0], (5, 6, 2))
     found = client.post("/api/terms", json=request(layer="conv2d_1", index=[5, 6, 2])).json()
+    assert found["region"] == [[5, 7], [6, 7]]
     np.testing.assert_array_equal(array(found["factors"]), expected.factors)
     np.testing.assert_array_equal(array(found["weights"]), expected.weights)
     assert found["positions"] == expected.positions.tolist()
@@ -167,7 +168,7 @@ def test_pictures_for_a_model_of_colours():
     """They are reduced to its shape; nothing is prepared."""
     model = network((12, 10, 3))
     pixels = rng.integers(0, 256, (24, 20, 3), dtype=np.uint8)
-    found = Client(make_app(Film(model), [HOST]), HOST).post("/api/picture", content=png(pixels)).json()
+    found = Client(make_app(Site(Film(model)), [HOST]), HOST).post("/api/picture", content=png(pixels)).json()
     expected = pixels.reshape(12, 2, 10, 2, 3).mean((1, 3)) / 255
     np.testing.assert_allclose(array(found["drawn"]), expected, atol=1 / 255)
     assert "prepared" not in found
@@ -202,6 +203,10 @@ WRONG = [
     ("/api/pixels", request(kind="x"), "kind: expected 'saliency'"),
     ("/api/pixels", request(kind="saliency"), "label: expected the class"),
     ("/api/pixels", request(), "kind: expected"),
+    ("/api/weights", {"frame": 3}, "frame: expected a number below 0"),
+    ("/api/weights", b"[" * 100_000, "body: expected JSON"),
+    ("/api/example", {"number": -1}, "examples: expected"),
+    ("/api/predict", {}, "image: expected"),
     ("/api/picture", b"no picture", "picture: expected an image file"),
     ("/api/picture", b"", "picture: expected an image file"),
 ]
@@ -271,9 +276,9 @@ def test_a_film(tmp_path, model):
         ("a.h5", 7),
     ]
     assert sorted(film.skipped) == ["damaged.h5", "other.npz"]
-    client = Client(make_app(film, [HOST]), HOST)
+    client = Client(make_app(Site(film), [HOST]), HOST)
     frames = client.get("/api/model").json()["frames"]
-    assert frames[1] == {"name": "b.npz", "epochs": 3}
+    assert frames[1] == {"name": "b.npz", "epochs": 3, "steps": 0}
     for frame, seed in ((0, 1), (2, 7), (None, 0)):
         found = client.post("/api/look", json=request(frame=frame)).json()
         np.testing.assert_allclose(found["output"], network(seed=seed)(IMAGE[np.newaxis])[0], atol=1e-6)
@@ -281,3 +286,78 @@ def test_a_film(tmp_path, model):
     for folder in (tmp_path / "empty", tmp_path / "missing"):
         with pytest.raises(FileNotFoundError, match="expected"):
             Film(model, folder)
+        with pytest.raises(FileNotFoundError, match="expected"):
+            Film(None, folder)
+
+
+def test_frames_are_ordered_by_steps(tmp_path):
+    """Then by name, numbers in it as numbers; a step that was saved twice is one frame."""
+    steps = {"epoch_10.npz": 0, "epoch_9.npz": 0, "x.npz": 30, "checkpoint.npz": 30, "a.npz": 400}
+    for name, count in steps.items():
+        kept = network(seed=count)
+        kept.steps_trained = count
+        kept.save(tmp_path / name)
+    film = Film(None, tmp_path)
+    names = [frame.path.name for frame in film.frames]
+    assert names == ["epoch_9.npz", "epoch_10.npz", "checkpoint.npz", "a.npz"]
+    assert film.model.seed == 400  # the page begins with the last
+    assert film.skipped == []
+
+
+def test_a_model_that_keras_trained_has_the_steps_of_its_optimizer(tmp_path):
+    for name, iterations in (("late.h5", 50), ("soon.h5", 7)):
+        kept = network()
+        kept.compile("adam", "sparse_categorical_crossentropy")
+        kept.optimizer.iterations = iterations
+        kept.save(tmp_path / name)
+    film = Film(None, tmp_path)
+    assert [(frame.path.name, frame.steps) for frame in film.frames] == [("soon.h5", 7), ("late.h5", 50)]
+
+
+def test_kernels_as_bytes(client, model):
+    """Of layers that have one; a very large one is left out."""
+    found = {
+        layer["name"]: layer["kernel"] for layer in client.post("/api/weights", json={}).json()["layers"]
+    }
+    assert list(found) == [layer.name for layer in model.layers]
+    assert [name for name, kernel in found.items() if kernel] == ["conv2d_1", "dense_1"]
+    kernel = model.layers[0].params["kernel"]
+    drawn = from_bytes(found["conv2d_1"])
+    np.testing.assert_allclose(drawn, kernel, atol=(kernel.max() - kernel.min()) / 255)
+
+
+def test_a_large_kernel_is_left_out(client, monkeypatch):
+    monkeypatch.setattr(views, "MOST_WEIGHTS", 24)
+    layers = client.post("/api/weights", json={}).json()["layers"]
+    assert [layer["name"] for layer in layers if layer["kernel"]] == ["conv2d_1"]  # 3 x 2 x 1 x 4
+
+
+def test_confusion_and_examples(tmp_path):
+    """Counted on the examples by the model of a frame; without examples, 400."""
+    for seed in (1, 2):
+        kept = network(seed=seed)
+        kept.steps_trained = seed
+        kept.save(tmp_path / f"{seed}.npz")
+    images, classes = rng.random((23, 28, 28, 1)).astype(np.float32), rng.integers(0, 5, 23)
+    site = Site(Film(None, tmp_path), views.Examples(images, classes))
+    client = Client(make_app(site, [HOST]), HOST)
+    assert client.get("/api/model").json()["examples"] == 23
+    for frame in (0, 1, 0):
+        found = client.post("/api/confusion", json={"frame": frame}).json()
+        expected = np.zeros((5, 5), int)
+        np.add.at(expected, (classes, network(seed=frame + 1)(images).argmax(1)), 1)
+        assert found == {"matrix": expected.tolist(), "images": 23, "correct": int(np.trace(expected))}
+    found = client.post("/api/example", json={"number": 23 + 4}).json()
+    np.testing.assert_array_equal(array(found["image"]), images[4])
+    assert found["class"] == classes[4]
+    for name in ("confusion", "example"):
+        answer = Client(make_app(Site(Film(network())), [HOST]), HOST).post(
+            f"/api/{name}", json={"number": 0}
+        )
+        assert answer.status_code == 400
+        assert "examples: expected" in answer.json()["error"]
+
+
+def test_the_output_alone(client, model):
+    found = client.post("/api/predict", json=request()).json()
+    np.testing.assert_allclose(found["output"], model(IMAGE[np.newaxis])[0], atol=1e-6)

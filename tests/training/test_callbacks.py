@@ -306,6 +306,30 @@ def test_model_checkpoint(tmp_path):
     assert load_model(tmp_path / "05-0.6.npz").optimizer.iterations == 20
 
 
+def test_model_checkpoint_within_epochs(tmp_path):
+    """After each third step, whatever the epoch; 4 steps make an epoch, so 10 is the second of the third."""
+    weights = []
+    keep = LambdaCallback(on_batch_end=lambda batch, logs: weights.append(keep.model.get_weights()))
+    fit(keep, ModelCheckpoint(tmp_path / "{epoch}-{batch}.npz", save_freq=3), epochs=3)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["1-3.npz", "2-2.npz", "3-1.npz", "3-4.npz"]
+    for name, step in zip(names, (3, 6, 9, 12), strict=True):
+        kept = load_model(tmp_path / name)
+        assert kept.steps_trained == step
+        for weight, expected in zip(kept.get_weights(), weights[step - 1], strict=True):
+            np.testing.assert_array_equal(weight, expected)
+
+
+def test_model_checkpoint_within_epochs_has_no_validation(tmp_path):
+    with pytest.raises(ValueError, match="filepath: expected fields among epoch, batch, loss"):
+        fit(ModelCheckpoint(tmp_path / "{val_loss}.npz", save_freq=3))
+    with pytest.raises(ValueError, match="save_best_only: expected save_freq='epoch'"):
+        ModelCheckpoint("m.npz", save_freq=3, save_best_only=True)
+    for wrong in (0, "batch", 2.5):
+        with pytest.raises((TypeError, ValueError), match="save_freq: expected"):
+            ModelCheckpoint("m.npz", save_freq=wrong)
+
+
 def test_reduce_on_plateau():
     """After `patience` epochs without improvement; not during the cooldown; never below the minimum.
 

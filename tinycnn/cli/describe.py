@@ -1,8 +1,8 @@
-"""Descriptions of a model: its layers, its file, and the algorithms that compute it. Nothing is computed.
+"""Descriptions of a model: its layers and what they cost, and what its file holds.
 
 ::
 
-    MODEL -> load -> summary, explain -> table          FILE -> load, origin, checkpoint -> inspect -> table
+    MODEL -> load -> summary -> table          FILE -> load, origin, checkpoint -> inspect -> table
 """
 
 import argparse
@@ -13,18 +13,14 @@ from typing import Any
 import numpy as np
 
 import tinycnn
-from tinycnn import kernels
 from tinycnn.cli import models, output
 from tinycnn.cli.output import UsageError, say
 from tinycnn.cli.train import SETTINGS
 from tinycnn.inspection.costs import cost_text, costs
 from tinycnn.inspection.summary import LINE_LENGTH
-from tinycnn.kernels.explanation import WIDTH, Row
 from tinycnn.saving import npz
 from tinycnn.saving.origin import origin
 from tinycnn.training.checkpoint import PREVIOUS
-
-PASS = ("layer", "pass", "algorithm", "why")
 
 
 def add_summary_options(parser: argparse.ArgumentParser) -> None:
@@ -53,38 +49,6 @@ def summary(options: argparse.Namespace) -> int:
         columns = output.width(LINE_LENGTH)
         say(output.quietly(lambda: model.summary(line_length=columns)))
     return 0
-
-
-def add_explain_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `explain`."""
-    models.add_option(parser)
-    parser.add_argument("--batch-size", type=int, default=128, help="images in a batch (default: 128)")
-    parser.add_argument(
-        "--layer-by-layer", action="store_true", help="for a model that is not compiled, without fused layers"
-    )
-
-
-def explain(options: argparse.Namespace) -> int:
-    """Print which algorithm computes each pass of each layer of a model, and why."""
-    if options.batch_size < 1:
-        raise UsageError(f"--batch-size: expected a whole number >= 1, received {options.batch_size}")
-    model = models.load(options.model)
-    if model.optimizer is None or options.layer_by_layer:
-        model.compile(fuse=not options.layer_by_layer)  # what a training step runs
-    rows = model.plan(options.batch_size).rows()
-    if options.json:
-        plain = [dict(zip(PASS, pass_of(row), strict=True)) for row in rows]
-        output.say_json({"name": model.name, "batch_size": options.batch_size, "rows": plain})
-    elif output.width(WIDTH) < WIDTH:
-        say(output.table([PASS, *map(pass_of, rows)]))
-    else:
-        say(output.quietly(lambda: kernels.explain(model, options.batch_size)))
-    return 0
-
-
-def pass_of(row: Row) -> tuple[str, ...]:
-    """Return one pass of one layer, as `PASS` names it."""
-    return str(row.layer), row.direction, row.algorithm, row.reason
 
 
 def add_inspect_options(parser: argparse.ArgumentParser) -> None:

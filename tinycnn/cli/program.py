@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import tinycnn
-from tinycnn.cli import bench, describe, doctor, evaluate, output, predict, serve, train
+from tinycnn.cli import bench, describe, doctor, evaluate, explain, output, predict, serve, train
 
 FINE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 READER_GONE = 141  # what a shell reports for a program that wrote into a closed pipe
@@ -50,7 +50,7 @@ COMMANDS = {
     "predict": Command("the digit in each picture", predict.add_options, predict.run),
     "summary": Command("the layers of a model", describe.add_summary_options, describe.summary),
     "inspect": Command("what a model file holds", describe.add_inspect_options, describe.inspect),
-    "explain": Command("which algorithm runs, and why", describe.add_explain_options, describe.explain),
+    "explain": Command("which algorithm runs, and why; or a picture", explain.add_options, explain.run),
     "serve": Command("a page to draw on, that shows every number", serve.add_options, serve.run, json=False),
     "bench": Command("time training and inference here, briefly", bench.add_options, bench.run),
     "doctor": Command("check the installation and this machine", doctor.add_options, doctor.run),

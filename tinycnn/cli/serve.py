@@ -10,18 +10,27 @@ import socket
 import webbrowser
 from pathlib import Path
 
+import tinycnn
 from tinycnn.cli import models, output
 from tinycnn.cli.output import UsageError, say
+from tinycnn.cli.train import VALIDATION_IMAGES, VALIDATION_SEED
+from tinycnn.datasets import load_mnist, scale_images
+from tinycnn.serve import views
+from tinycnn.serve.film import Film
+from tinycnn.training.batches import split
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 PORT = 8000
+MNIST_CLASSES = 10
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    models.add_option(parser)
     add = parser.add_argument
-    add("--film", type=Path, metavar="FOLDER", help="models of a run, one for each epoch, as a training film")
+    default = f"(default: of --checkpoint the last model, else {models.PRETRAINED})"
+    add("model", nargs="?", metavar="MODEL", help=f"{models.HELP} {default}")
+    add("--checkpoint", type=Path, metavar="FOLDER", help="the models of a run, as a film of its training")
+    add("--data", type=Path, help="a folder with four IDX files to test on (default: MNIST, if it fits)")
     add("--port", type=int, default=PORT, help=f"0: any that is free (default: {PORT})")
     add("--open", action="store_true", help="open it in the browser")
 
@@ -33,17 +42,14 @@ def run(options: argparse.Namespace) -> int:
     try:
         import uvicorn
 
-        from tinycnn.serve.app import make_app
+        from tinycnn.serve.app import Site, make_app
     except ImportError as error:
         raise ImportError('the page needs Starlette and Uvicorn: pip install "tinycnn[serve]"') from error
-    from tinycnn.serve.film import Film
-
-    film = Film(models.load(options.model), options.film)
-    for name in film.skipped:
-        output.note(f"{name}: not a model of these layers; left out of the film")
+    film = film_of(options)
+    site = Site(film, examples(film.model, options.data))
     with listening(options.port) as sock:
         port = sock.getsockname()[1]
-        app = make_app(film, [f"{host}:{port}" for host in LOOPBACK])
+        app = make_app(site, [f"{host}:{port}" for host in LOOPBACK])
         address = f"http://{LOOPBACK[0]}:{port}"
         say(f"{address}  (Ctrl-C ends)")
         output.flush()
@@ -52,6 +58,46 @@ def run(options: argparse.Namespace) -> int:
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
         uvicorn.Server(config).run(sockets=[sock])
     return 0
+
+
+def film_of(options: argparse.Namespace) -> Film:
+    """Return the model that the page begins with, and those of its run.
+
+    Raises
+    ------
+    ValueError
+        For a model that does not take images.
+    """
+    if options.model is None and options.checkpoint is not None:
+        film = Film(None, options.checkpoint)
+    else:
+        film = Film(models.load(options.model or models.PRETRAINED), options.checkpoint)
+    for name in film.skipped:
+        output.note(f"{name}: not a model of these layers; left out of the film")
+    views.image_shape(film.model)
+    return film
+
+
+def examples(model: tinycnn.Sequential, data: Path | None) -> views.Examples | None:
+    """Return images for a confusion matrix: some that `tinycnn train` does not train on.
+
+    Raises
+    ------
+    ValueError
+        When the images of `data` do not fit the model.
+    """
+    shape, classes = model.input_shape, model.output_shape[-1]
+    fits = shape == views.MNIST_SHAPE and classes == MNIST_CLASSES
+    if data is None and not fits:
+        return None
+    (x, y), _ = load_mnist(data)
+    if (*x.shape[1:], 1) != shape or y.max() >= classes:
+        raise ValueError(
+            f"--data: expected images {shape} of at most {classes} classes, "
+            f"received {(*x.shape[1:], 1)} of {y.max() + 1}"
+        )
+    _, kept = split(y, min(VALIDATION_IMAGES / len(x), 0.1), VALIDATION_SEED)
+    return views.Examples(scale_images(x[kept[: views.EXAMPLES]]), y[kept[: views.EXAMPLES]])
 
 
 def listening(port: int) -> socket.socket:
@@ -66,6 +112,7 @@ def listening(port: int) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((LOOPBACK[0], port))
+        sock.listen()  # a browser that comes before the server has started waits for it
     except OSError as error:
         sock.close()
         raise OSError(f"port {port} is taken; choose another by --port, or any by --port 0") from error

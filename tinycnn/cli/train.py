@@ -26,7 +26,7 @@ from tinycnn.recipes import RECIPES, Recipe
 from tinycnn.saving import FORMATS
 from tinycnn.support.files import atomic_path
 from tinycnn.support.randomness import generator
-from tinycnn.training import History, StopOnInterrupt
+from tinycnn.training import Callback, History, ModelCheckpoint, StopOnInterrupt
 from tinycnn.training.batches import split
 from tinycnn.training.checkpoint import NAME as CHECKPOINT
 
@@ -47,7 +47,9 @@ DEFAULTS: dict[str, Any] = {
     "algorithm": "auto",
     "verbose": "auto",
     "checkpoint": None,
+    "keep_every": None,
 }
+KEPT = "epoch_{epoch:03d}_batch_{batch:05d}.npz"  # models along the run, in the folder of a checkpoint
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +66,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--algorithm", choices=["auto", *kernels.ALGORITHMS], help="of the convolutions (default: auto)")
     add("--verbose", choices=["auto", "0", "1", "2"], help="0: silent, 1: a bar, 2: lines (default: auto)")
     add("--checkpoint", type=Path, help="a new folder for the state of the run")
+    add("--keep-every", type=int, metavar="STEPS", help="keep models there, for `tinycnn serve --checkpoint`")
     add("--resume", type=Path, help="continue the run of such a folder, with its options")
 
 
@@ -94,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
         batch_size=recipe.batch_size,
         epochs=recipe.epochs,
         validation_data=(images[kept], y_train[kept]),
-        callbacks=[*recipes.callbacks(recipe), interrupt],
+        callbacks=[*recipes.callbacks(recipe), *models_along(options, model), interrupt],
         verbose=options.verbose if options.verbose == "auto" else int(options.verbose),
         augment=recipes.augmentation(recipe, steps, steps_per_epoch),
         checkpoint=options.checkpoint,
@@ -166,7 +169,9 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError(f"--out: the folder does not exist: {options.out.absolute().parent}")
     if options.out.suffix not in FORMATS:
         raise UsageError(f"--out: expected a name ending in {', '.join(FORMATS)}, received {options.out}")
-    for name, least in (("--epochs", 0), ("--batch-size", 1), ("--limit", 10)):
+    if options.keep_every is not None and options.checkpoint is None:
+        raise UsageError("--keep-every: expected --checkpoint with a folder to keep models in")
+    for name, least in (("--epochs", 0), ("--batch-size", 1), ("--limit", 10), ("--keep-every", 1)):
         value = getattr(options, name[2:].replace("-", "_"))
         if value is not None and value < least:
             raise UsageError(f"{name}: expected a whole number >= {least}, received {value}")
@@ -195,6 +200,16 @@ def keep(options: argparse.Namespace) -> None:
     settings |= {name: str(settings[name].absolute()) for name in PATHS if settings[name] is not None}
     with atomic_path(options.checkpoint / SETTINGS) as temporary:
         temporary.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+
+
+def models_along(options: argparse.Namespace, model: tinycnn.Sequential) -> list[Callback]:
+    """Keep the model as it is before its first step; return the callbacks that keep it along the run."""
+    if options.keep_every is None:
+        return []
+    if model.steps_trained == 0:
+        model.save(options.checkpoint / KEPT.format(epoch=1, batch=0), include_optimizer=False)
+    path = options.checkpoint / KEPT
+    return [ModelCheckpoint(path, save_freq=options.keep_every, include_optimizer=False)]
 
 
 def draw(history: History, path: Path) -> None:

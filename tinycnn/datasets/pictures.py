@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,27 @@ def read_picture(image: Any) -> Picture:
         )
     _check_size("image", picture.size)
     return _opaque(picture)
+
+
+def picture_from_bytes(content: bytes) -> Picture:
+    """Return the content of an image file as `read_picture` does.
+
+    Raises
+    ------
+    ValueError
+        When it is not an image, or one that `read_picture` refuses.
+    """
+    library = _pillow()
+    try:
+        picture = library.open(io.BytesIO(content))
+    except (OSError, SyntaxError, ValueError, library.DecompressionBombError) as error:
+        raise ValueError("picture: expected an image file such as .png or .jpg") from error
+    return read_picture(picture)
+
+
+def reduced(picture: Picture, width: int, height: int) -> Picture:
+    """Return a picture of another size; each pixel is the mean of those that it covers."""
+    return picture.resize((width, height), _pillow().Resampling.BOX)
 
 
 def _pillow() -> Any:

@@ -5,6 +5,7 @@
     gradient of the loss          -> saliency:      how much a small change of a pixel matters
     probability, with a patch on  -> occlusion:     how much a covered region matters
     gradient of a neuron * pixels -> contributions: what each pixel adds to the neuron's value
+    windows of the layers         -> receptive_region: the pixels that a neuron can see
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from tinycnn.inspection.terms import window_geometry
 from tinycnn.inspection.trace import trace, twin
+from tinycnn.layers import AveragePooling2D, Conv2D, Dense, Flatten, GlobalAveragePooling2D, MaxPooling2D
 from tinycnn.support import checks
 
 IMAGES_AT_ONCE = 256  # of an occlusion map
@@ -46,7 +49,12 @@ def saliency(model: Any, image: np.ndarray, label: int) -> np.ndarray:
 
 
 def occlusion(
-    model: Any, image: np.ndarray, label: int, size: int = 5, stride: int = 1, value: float = 0.0
+    model: Any,
+    image: np.ndarray,
+    label: int | None = None,
+    size: int = 5,
+    stride: int = 1,
+    value: float = 0.0,
 ) -> np.ndarray:
     """Return how much a class loses when a square of the image is covered.
 
@@ -55,8 +63,8 @@ def occlusion(
     model : Sequential
         Built.
     image : float ndarray of shape (H, W, C)
-    label : int
-        The number of an output.
+    label : int, optional
+        The number of an output. Without it, the maps of all outputs, along the last axis.
     size, stride : int
         Side of the square, and the distance between neighbouring squares, in pixels.
     value : float
@@ -64,7 +72,7 @@ def occlusion(
 
     Returns
     -------
-    ndarray of shape (ceil(H / stride), ceil(W / stride))
+    ndarray of shape (ceil(H / stride), ceil(W / stride)), or with a third axis for all outputs
         The output for the whole image minus that for the image with a square on it. Entry (i, j) is that of
         the square whose middle is pixel (i * stride, j * stride); at the edges a part of the square lies
         outside. (Zeiler and Fergus, "Visualizing and understanding convolutional networks", arXiv 1311.2901.)
@@ -76,7 +84,7 @@ def occlusion(
     """
     x = model.check_images(np.asarray(image)[np.newaxis])[0]
     size, stride = checks.whole("size", size, 1), checks.whole("stride", stride, 1)
-    if checks.whole("label", label, 0) >= model.output_shape[-1]:
+    if label is not None and checks.whole("label", label, 0) >= model.output_shape[-1]:
         raise ValueError(f"label: expected an output below {model.output_shape[-1]}, received {label}")
     H, W, _ = x.shape
     rows, columns = range(0, H, stride), range(0, W, stride)
@@ -87,10 +95,10 @@ def occlusion(
         images = np.repeat(x[np.newaxis], len(some), axis=0)
         for copy, (top, left) in zip(images, some, strict=True):
             copy[max(top, 0) : top + size, max(left, 0) : left + size] = value
-        covered.append(model.forward(images)[:, label])
-    whole = model.forward(x[np.newaxis])[0, label]
-    found: np.ndarray = (whole - np.concatenate(covered)).reshape(len(rows), len(columns))
-    return found
+        covered.append(model.forward(images))
+    losses = model.forward(x[np.newaxis]) - np.concatenate(covered)
+    found: np.ndarray = losses.reshape(len(rows), len(columns), -1)
+    return found if label is None else found[..., label]
 
 
 def contributions(model: Any, image: np.ndarray, name: str, index: tuple[int, ...]) -> np.ndarray:
@@ -132,3 +140,62 @@ def contributions(model: Any, image: np.ndarray, name: str, index: tuple[int, ..
         dy = layer.backward(dy)
     found: np.ndarray = dy[0] * x[0]
     return found
+
+
+def receptive_region(
+    model: Any, name: str, index: tuple[int, ...]
+) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Return the pixels that one output of a layer depends on: its receptive field, where it lies.
+
+    Parameters
+    ----------
+    model : Sequential
+        Built.
+    name : str
+        Of a layer.
+    index : tuple of int
+        Of its output, without the batch axis.
+
+    Returns
+    -------
+    ((top, bottom), (left, right)) or None
+        First and last row and column, both included; the whole image after a dense layer. None for an output
+        of padding alone.
+
+    Raises
+    ------
+    ValueError
+        For a layer or an index that is not there.
+
+    Examples
+    --------
+    >>> from tinycnn import Sequential
+    >>> model = Sequential([Conv2D(2, (3, 5)), MaxPooling2D(2)], seed=0, input_shape=(9, 12, 1))
+    >>> receptive_region(model, "max_pooling2d_1", (1, 2, 0))
+    ((2, 5), (4, 9))
+    """
+    names = [layer.name for layer in model.layers]
+    if name not in names:
+        raise ValueError(f"layer: expected one of {', '.join(names)}, received {name!r}")
+    layers = model.layers[: names.index(name) + 1]
+    shape = layers[-1].compute_output_shape(layers[-1].built_shape)
+    if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
+        raise ValueError(f"index: expected one inside of shape {shape}, received {tuple(index)}")
+    H, W = model.input_shape[:2]
+    region = [(i, i) for i in index[:2]] if len(index) == 3 else [(0, H - 1), (0, W - 1)]
+    for layer in reversed(layers):
+        if isinstance(layer, Dense | Flatten | GlobalAveragePooling2D):
+            region = [(0, size - 1) for size in layers[0].built_shape[:2]]
+            break
+        if isinstance(layer, Conv2D | MaxPooling2D | AveragePooling2D):
+            sizes, strides, pads, dilations = window_geometry(layer)
+            region = [
+                (first * S - before, last * S - before + (K - 1) * D)
+                for (first, last), K, S, (before, _), D in zip(
+                    region, sizes, strides, pads, dilations, strict=True
+                )
+            ]
+    inside = [(max(a, 0), min(b, n - 1)) for (a, b), n in zip(region, (H, W), strict=True)]
+    if any(first > last for first, last in inside):
+        return None
+    return inside[0], inside[1]

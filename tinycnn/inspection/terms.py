@@ -114,7 +114,7 @@ def forward_terms(step: Step, index: Index) -> Terms:
         positions = [index]
     factors = np.array([x[p] if _inside(p, x.shape) else 0 for p in positions], x.dtype)
     weights, bias = _forward_weights(step, index, positions)
-    return Terms(_operation(layer), np.array(positions), factors, weights, bias, float(step.y[index]))
+    return Terms(operation_of(layer), np.array(positions), factors, weights, bias, float(step.y[index]))
 
 
 def backward_terms(step: Step, index: Index) -> Terms:
@@ -153,10 +153,11 @@ def backward_terms(step: Step, index: Index) -> Terms:
     weights = np.array([_weight(step, position, index) for position in positions], step.x.dtype)
     factors = np.array([step.dy[position] for position in positions], step.dy.dtype)
     where = np.array(positions).reshape(len(positions), len(shape))
-    return Terms(_operation(layer), where, factors, weights, 0.0, float(step.dx[index]))
+    return Terms(operation_of(layer), where, factors, weights, 0.0, float(step.dx[index]))
 
 
-def _operation(layer: Any) -> str:
+def operation_of(layer: Any) -> str:
+    """Return the name of what a layer does, as in `Terms`; raise TypeError for a class of one's own."""
     if isinstance(layer, Activation):
         return layer.activation or "linear"
     names: dict[type, str] = {
@@ -225,7 +226,7 @@ def _window(layer: Any, output: Index, shape: Index) -> Iterator[Index]:
     A convolution reads all channels, a pool that of its output.
     """
     row, column, channel = output
-    (KH, KW), (SH, SW), ((top, _), (left, _)), (DH, DW) = _geometry(layer)
+    (KH, KW), (SH, SW), ((top, _), (left, _)), (DH, DW) = window_geometry(layer)
     channels = range(shape[2]) if isinstance(layer, Conv2D) else (channel,)
     for i, j, c in itertools.product(range(KH), range(KW), channels):
         yield row * SH - top + i * DH, column * SW - left + j * DW, c
@@ -233,7 +234,7 @@ def _window(layer: Any, output: Index, shape: Index) -> Iterator[Index]:
 
 def _outputs_of(layer: Any, position: Index, shape: Index) -> Iterator[Index]:
     """Yield the outputs that read one position of the input."""
-    size, strides, pads, dilation = _geometry(layer)
+    size, strides, pads, dilation = window_geometry(layer)
     along = [
         [
             (position[axis] + pads[axis][0] - tap * dilation[axis]) // strides[axis]
@@ -250,14 +251,14 @@ def _outputs_of(layer: Any, position: Index, shape: Index) -> Iterator[Index]:
 
 def _tap(layer: Any, output: Index, position: Index) -> Pair:
     """Return which element of the kernel meets a position of the input for an output."""
-    _, strides, pads, dilation = _geometry(layer)
+    _, strides, pads, dilation = window_geometry(layer)
     taps = (
         (position[axis] + pads[axis][0] - output[axis] * strides[axis]) // dilation[axis] for axis in (0, 1)
     )
     return tuple(taps)  # type: ignore[return-value]
 
 
-def _geometry(layer: Any) -> tuple[Pair, Pair, tuple[Pair, Pair], Pair]:
+def window_geometry(layer: Any) -> tuple[Pair, Pair, tuple[Pair, Pair], Pair]:
     """Return size, strides, padding and dilation of a convolution's or a pool's windows."""
     if isinstance(layer, Conv2D):
         strides, pads, dilation = layer.geometry()

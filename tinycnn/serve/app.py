@@ -7,6 +7,10 @@
     POST /api/look        {"image", "label", "frame"}        -> maps and gradients of every layer
     POST /api/terms       {..., "layer", "index", "part"}    -> the terms of one number
     POST /api/pixels      {..., "kind", "layer", "index"}    -> the pixels that matter
+    POST /api/predict     {"image", "frame"}                 -> the output alone
+    POST /api/weights     {"frame"}                          -> the kernels of every layer
+    POST /api/confusion   {"frame"}                          -> the confusion matrix on examples
+    POST /api/example     {"number"}                         -> one of the examples
 
 A wrong request is answered with 400 and the reason in {"error": ...}.
 """
@@ -17,6 +21,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -32,13 +37,49 @@ AT_ONCE = max(1, min(4, (os.cpu_count() or 1)))  # requests that compute; the ot
 Json = dict[str, Any]
 
 
-def make_app(film: Film, hosts: list[str]) -> Any:
-    """Return the ASGI application.
+class Site:
+    """What the page is about: the models of a film, and examples with the confusion matrices on them.
 
     Parameters
     ----------
     film : Film
-        The model, and those of its run.
+    examples : Examples, optional
+        Images with classes.
+    """
+
+    def __init__(self, film: Film, examples: views.Examples | None = None) -> None:
+        self.film, self._examples = film, examples
+        self._confusions: dict[int | None, Json] = {}
+        self._lock = Lock()
+
+    @property
+    def examples(self) -> views.Examples:
+        """The examples; ValueError if there are none."""
+        if self._examples is None:
+            raise ValueError("examples: expected a model for the images of MNIST, or `tinycnn serve --data`")
+        return self._examples
+
+    def about(self) -> Json:
+        """Return the description of the model and of the film, and how many examples there are."""
+        frames = [{"name": f.path.name, "epochs": f.epochs, "steps": f.steps} for f in self.film.frames]
+        count = 0 if self._examples is None else len(self._examples.classes)
+        return {**views.description(self.film.model), "frames": frames, "examples": count}
+
+    def confusion(self, frame: int | None) -> Json:
+        """Return the confusion matrix of a frame; it is counted once."""
+        examples, model = self.examples, self.film.at(frame)
+        with self._lock:
+            if frame not in self._confusions:
+                self._confusions[frame] = views.confusion(model, examples)
+            return self._confusions[frame]
+
+
+def make_app(site: Site, hosts: list[str]) -> Any:
+    """Return the ASGI application.
+
+    Parameters
+    ----------
+    site : Site
     hosts : list of str
         The names, with port, under which the server may be addressed.
 
@@ -58,80 +99,71 @@ def make_app(film: Film, hosts: list[str]) -> Any:
         raise ImportError('the page needs Starlette: pip install "tinycnn[serve]"') from error
     limiter: list[CapacityLimiter] = []  # made inside the running loop
 
-    async def computed(call: Callable[[], Json]) -> JSONResponse:
-        """Answer with what a call returns; it runs in a thread, a few at once."""
-        if not limiter:
-            limiter.append(CapacityLimiter(AT_ONCE))
-        try:
-            return JSONResponse(await to_thread.run_sync(_on_numpy, call, limiter=limiter[0]))
-        except (TypeError, ValueError) as error:
-            return JSONResponse({"error": str(error)}, 400)
+    def endpoint(view: Callable[[Site, bytes], Json]) -> Any:
+        """Return the endpoint that answers with what a view returns; it runs in a thread, a few at once."""
+
+        async def answer(request: Request) -> JSONResponse:
+            content = await request.body()
+            if not limiter:
+                limiter.append(CapacityLimiter(AT_ONCE))
+            try:
+                found = await to_thread.run_sync(_on_numpy, view, site, content, limiter=limiter[0])
+            except (TypeError, ValueError) as error:
+                return JSONResponse({"error": str(error)}, 400)
+            return JSONResponse(found)
+
+        return answer
 
     async def page(request: Request) -> FileResponse:
         return FileResponse(PAGE / "index.html")
 
-    async def model(request: Request) -> JSONResponse:
-        return await computed(lambda: about(film))
-
-    async def picture(request: Request) -> JSONResponse:
-        content = await request.body()
-        return await computed(lambda: views.prepared(content, film.model))
-
-    def route(view: Callable[[Any, np.ndarray, int | None, Json], Json]) -> Any:
-        """Return the endpoint of a view of one image."""
-
-        async def endpoint(request: Request) -> JSONResponse:
-            content = await request.body()
-            return await computed(lambda: view(*read(film, content)))
-
-        return endpoint
-
     routes = [
         Route("/", page),
-        Route("/api/model", model),
-        Route("/api/picture", picture, methods=["POST"]),
-        *(Route(f"/api/{name}", route(view), methods=["POST"]) for name, view in VIEWS.items()),
+        Route("/api/model", endpoint(lambda site, content: site.about())),
+        *(Route(f"/api/{name}", endpoint(view), methods=["POST"]) for name, view in VIEWS.items()),
         Mount("/page", StaticFiles(directory=PAGE)),
     ]
     return Guard(Starlette(routes=routes), hosts)
 
 
-def _on_numpy(call: Callable[[], Json]) -> Json:
-    """Return what a call returns, computed by NumPy unless another algorithm is asked for.
+def _on_numpy(view: Callable[[Site, bytes], Json], site: Site, content: bytes) -> Json:
+    """Return what a view returns, computed by NumPy unless another algorithm is asked for.
 
     One image is computed before a kernel would be compiled.
     """
     with use_algorithm("im2col" if requested().algorithm == "auto" else requested().algorithm):
-        return call()
+        return view(site, content)
 
 
-def about(film: Film) -> Json:
-    """Return the description of the model and of the film."""
-    frames = [{"name": frame.path.name, "epochs": frame.epochs} for frame in film.frames]
-    return {**views.description(film.model), "frames": frames}
+# The fields of a request.
 
 
-def read(film: Film, content: bytes) -> tuple[Any, np.ndarray, int | None, Json]:
-    """Return the model, the image, the label and everything else of a request.
+def parsed(content: bytes) -> Json:
+    """Return the object of a request.
 
     Raises
     ------
     ValueError
-        For a body that is not such a request.
+        For a body that is no JSON object.
     """
     try:
         body = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"body: expected JSON: {error}") from error
     if not isinstance(body, dict):
         raise ValueError(f"body: expected an object, received {type(body).__name__}")
-    frame, label = (_whole_or_none(name, body.get(name)) for name in ("frame", "label"))
-    chosen = film.at(frame)
-    return chosen, views.decoded(body.get("image"), tuple(chosen.input_shape)), label, body
+    return body
 
 
-def _whole_or_none(name: str, value: Any) -> int | None:
+def _whole_or_none(body: Json, name: str) -> int | None:
+    value = body.get(name)
     return None if value is None else checks.whole(name, value, 0)
+
+
+def _image(site: Site, body: Json) -> tuple[Any, np.ndarray]:
+    """Return the model that a request is for, and its image."""
+    model = site.film.at(_whole_or_none(body, "frame"))
+    return model, views.decoded(body.get("image"), tuple(model.input_shape))
 
 
 def _place(body: Json) -> tuple[str, tuple[int, ...]]:
@@ -142,18 +174,57 @@ def _place(body: Json) -> tuple[str, tuple[int, ...]]:
     return checks.text("layer", body.get("layer")), tuple(checks.whole("index", i, 0) for i in index)
 
 
-def _look(model: Any, image: np.ndarray, label: int | None, body: Json) -> Json:
-    return views.look(model, image, label)
+# The views: a request's content in, the answer out.
 
 
-def _terms(model: Any, image: np.ndarray, label: int | None, body: Json) -> Json:
-    return views.take_apart(model, image, *_place(body), label, checks.text("part", body.get("part", "sums")))
+def _picture(site: Site, content: bytes) -> Json:
+    return views.prepared(content, site.film.model)
 
 
-def _pixels(model: Any, image: np.ndarray, label: int | None, body: Json) -> Json:
+def _look(site: Site, content: bytes) -> Json:
+    body = parsed(content)
+    return views.look(*_image(site, body), _whole_or_none(body, "label"))
+
+
+def _terms(site: Site, content: bytes) -> Json:
+    body = parsed(content)
+    part = checks.text("part", body.get("part", "sums"))
+    return views.take_apart(*_image(site, body), *_place(body), _whole_or_none(body, "label"), part)
+
+
+def _pixels(site: Site, content: bytes) -> Json:
+    body = parsed(content)
+    model, image = _image(site, body)
     kind = checks.text("kind", body.get("kind"))
     name, index = _place(body) if kind == "contributions" else ("", ())
+    label = _whole_or_none(body, "label")
     return views.pixels(model, image, kind, label=label, name=name, index=index)
 
 
-VIEWS = {"look": _look, "terms": _terms, "pixels": _pixels}
+def _predict(site: Site, content: bytes) -> Json:
+    model, image = _image(site, parsed(content))
+    return {"output": [float(value) for value in model(image[np.newaxis]).ravel()]}
+
+
+def _weights(site: Site, content: bytes) -> Json:
+    return views.weights(site.film.at(_whole_or_none(parsed(content), "frame")))
+
+
+def _confusion(site: Site, content: bytes) -> Json:
+    return site.confusion(_whole_or_none(parsed(content), "frame"))
+
+
+def _example(site: Site, content: bytes) -> Json:
+    return views.example(site.examples, checks.whole("number", parsed(content).get("number"), 0))
+
+
+VIEWS = {
+    "picture": _picture,
+    "look": _look,
+    "terms": _terms,
+    "pixels": _pixels,
+    "predict": _predict,
+    "weights": _weights,
+    "confusion": _confusion,
+    "example": _example,
+}

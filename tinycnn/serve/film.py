@@ -2,11 +2,12 @@
 
 ::
 
-    run/01.npz, run/02.npz, ... -> the same layers in all? -> models, loaded when they are looked at
+    run/01.npz, run/02.npz, ... -> the same layers in all? -> frames by steps, loaded when they are looked at
 """
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from pathlib import Path
 from threading import Lock
@@ -19,10 +20,11 @@ MOST_LOADED = 8  # models in memory
 
 
 class Frame(NamedTuple):
-    """A file of a run, and the epochs that its model was trained for."""
+    """A file of a run, and the epochs and steps that its model was trained for."""
 
     path: Path
     epochs: int
+    steps: int
 
 
 class Film:
@@ -30,15 +32,18 @@ class Film:
 
     Parameters
     ----------
-    model : Sequential
-        The one that the page begins with; models of other layers are left out.
+    model : Sequential, optional
+        The one that the page begins with; models of other layers are left out. By default the model of the
+        folder that was trained longest.
     folder : path, optional
-        With files that `ModelCheckpoint` wrote. Without it the film has no frames.
+        With files that `ModelCheckpoint` or `tinycnn train --checkpoint` wrote. Without it the film has no
+        frames.
 
     Attributes
     ----------
+    model : Sequential
     frames : list of Frame
-        By epochs.
+        By steps, epochs and name; of two files of one step, the first.
     skipped : list of str
         Names of model files that do not belong to the model.
 
@@ -48,35 +53,44 @@ class Film:
         When there is no such folder, or no model of the same layers in it.
     """
 
-    def __init__(self, model: Any, folder: str | Path | None = None) -> None:
-        self.model = model
+    def __init__(self, model: Any = None, folder: str | Path | None = None) -> None:
         self.frames: list[Frame] = []
         self.skipped: list[str] = []
         self._loaded: OrderedDict[int, Any] = OrderedDict()
         self._lock = Lock()
-        if folder is not None:
-            self._find(Path(folder))
+        self.model = model if folder is None else self._find(model, Path(folder))
 
-    def _find(self, folder: Path) -> None:
+    def _find(self, model: Any, folder: Path) -> Any:
+        """Fill `frames` and `skipped`; return the model that the page begins with."""
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder}: expected a folder with the models of a run")
-        for path in sorted(folder.iterdir()):
+        found = list(self._models(folder))
+        if model is None and found:
+            model = tinycnn.load_model(found[-1][0].path)
+        for frame, layers in found:
+            if layers != _layers(model):
+                self.skipped.append(frame.path.name)
+            elif not (self.frames and frame.steps and self.frames[-1].steps == frame.steps):
+                self.frames.append(frame)
+        if not self.frames:
+            what = "models" if model is None else f"models of the same layers as {model.name}"
+            raise FileNotFoundError(f"{folder}: expected {what}, found none")
+        return model
+
+    def _models(self, folder: Path) -> list[tuple[Frame, Any]]:
+        """Return the models of a folder as frames, each with what `_layers` says of it, in their order."""
+        found = []
+        for path in folder.iterdir():
             if path.suffix.lower() not in saving.FORMATS:
                 continue
             try:
-                found = tinycnn.load_model(path)
+                model = tinycnn.load_model(path)
             except ValueError:
                 self.skipped.append(path.name)
-                continue
-            if _layers(found) == _layers(self.model):
-                self.frames.append(Frame(path, found.epochs_trained))
             else:
-                self.skipped.append(path.name)
-        if not self.frames:
-            raise FileNotFoundError(
-                f"{folder}: expected models of the same layers as {self.model.name}, found none"
-            )
-        self.frames.sort(key=lambda frame: frame.epochs)
+                frame = Frame(path, model.epochs_trained, _steps(model))
+                found.append((frame, _layers(model)))
+        return sorted(found, key=lambda pair: (pair[0].steps, pair[0].epochs, _natural(pair[0].path.name)))
 
     def at(self, number: int | None) -> Any:
         """Return the model of a frame, or the one that the page begins with for None.
@@ -102,3 +116,14 @@ class Film:
 def _layers(model: Any) -> Any:
     """Return what two models of one run have in common."""
     return model.input_shape, [(type(layer).__name__, layer.get_config()) for layer in model.layers]
+
+
+def _steps(model: Any) -> int:
+    """Return the steps that a model was trained for; of Keras, its optimizer knows them."""
+    iterations = 0 if model.optimizer is None else model.optimizer.iterations
+    return int(model.steps_trained or iterations)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key by which "epoch 2" comes before "epoch 10"."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

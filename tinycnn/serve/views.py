@@ -5,28 +5,38 @@
     picture -> prepared -> image (H, W, C) -> look:       maps and gradients of every layer, as bytes
                                            -> take_apart: the terms of one number
                                            -> pixels:     saliency, occlusion, contributions
+    model, examples   -> weights, confusion
 """
 
 from __future__ import annotations
 
 import base64
-import io
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinycnn.datasets import digit_steps, unlike_mnist
-from tinycnn.datasets.pictures import read_picture
+from tinycnn.datasets.pictures import picture_from_bytes, reduced
 from tinycnn.inspection.costs import receptive_fields
-from tinycnn.inspection.saliency import contributions, occlusion, saliency
+from tinycnn.inspection.saliency import contributions, occlusion, receptive_region, saliency
 from tinycnn.inspection.terms import Terms, backward_terms, forward_terms
 from tinycnn.inspection.trace import Step, trace
 from tinycnn.layers import Activation
+from tinycnn.metrics import confusion_matrix
 
 MNIST_SHAPE = (28, 28, 1)
+MOST_WEIGHTS = 1_000_000  # of a layer, that are sent
+EXAMPLES = 1000  # images of a confusion matrix
 MOST_TERMS = 1000  # that are sent: the largest products; the others are added up
 Json = dict[str, Any]
+
+
+class Examples(NamedTuple):
+    """Images (N, H, W, C) as the model takes them, and their classes (N,)."""
+
+    images: np.ndarray
+    classes: np.ndarray
 
 
 def encoded(array: np.ndarray) -> Json:
@@ -115,15 +125,9 @@ def prepared(content: bytes, model: Any) -> Json:
     ValueError
         When the content is not a picture, or the model does not take pictures.
     """
-    from PIL import Image
-
-    H, W, C = _image_shape(model)
-    try:
-        opened = Image.open(io.BytesIO(content))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError("picture: expected an image file such as .png or .jpg") from error
-    picture = read_picture(opened)
-    small = picture.resize((W, H), Image.Resampling.BOX)
+    H, W, C = image_shape(model)
+    picture = picture_from_bytes(content)
+    small = reduced(picture, W, H)
     drawn = np.asarray(small.convert("L") if C == 1 else small, np.float32).reshape(H, W, C) / np.float32(255)
     found: Json = {"drawn": encoded(drawn), "warnings": {"drawn": [], "prepared": []}}
     if (H, W, C) != MNIST_SHAPE:
@@ -141,7 +145,8 @@ def prepared(content: bytes, model: Any) -> Json:
     return found
 
 
-def _image_shape(model: Any) -> tuple[int, int, int]:
+def image_shape(model: Any) -> tuple[int, int, int]:
+    """Return (H, W, C) of a model's images; raise ValueError for one that takes no pictures."""
     shape = tuple(model.input_shape)
     if len(shape) != 3 or shape[2] not in (1, 3):
         raise ValueError(f"{model.name}: expected a model for images of 1 or 3 channels, received {shape}")
@@ -203,10 +208,9 @@ def take_apart(
         For a layer, part or index that is not there.
     """
     steps = trace(model, image, label).of(name)
-    if part == "sums":
-        return _terms(forward_terms(steps[0], index))
-    if part == "activation":
-        return _terms(forward_terms(steps[-1], index))
+    if part in ("sums", "activation"):
+        found = _terms(forward_terms(steps[0 if part == "sums" else -1], index))
+        return {**found, "region": receptive_region(model, name, index)}
     if part == "gradient":
         return _terms(backward_terms(steps[0], index))
     raise ValueError(f"part: expected 'sums', 'activation' or 'gradient', received {part!r}")
@@ -250,3 +254,25 @@ def pixels(
     if label is None:
         raise ValueError(f"label: expected the class that the {kind} is of, received none")
     return encoded((saliency if kind == "saliency" else occlusion)(model, image, label))
+
+
+def weights(model: Any) -> Json:
+    """Return the kernel of each layer that has one, as bytes; None for others, and for a very large one."""
+    layers = []
+    for layer in model.layers:
+        kernel = layer.params.get("kernel")
+        sent = kernel is not None and kernel.size <= MOST_WEIGHTS
+        layers.append({"name": layer.name, "kernel": as_bytes(kernel) if sent else None})
+    return {"layers": layers}
+
+
+def confusion(model: Any, examples: Examples) -> Json:
+    """Return the confusion matrix: entry (i, j) counts images of class i that the model takes for j."""
+    matrix = confusion_matrix(examples.classes, model.predict(examples.images))
+    return {"matrix": matrix.tolist(), "images": len(examples.classes), "correct": int(np.trace(matrix))}
+
+
+def example(examples: Examples, number: int) -> Json:
+    """Return one of the examples, counted round and round, and its class."""
+    number %= len(examples.classes)
+    return {"image": encoded(examples.images[number]), "class": int(examples.classes[number])}

@@ -2,13 +2,17 @@
 
 ::
 
-    rows -> <table>            arrays (H, W) of both signs -> <svg>, red above 0, blue below, white at 0
+    rows -> <table>
+    arrays (H, W) of both signs -> <svg> or <img>, red above 0, blue below, white at 0
 
 The colours of text are those of the page, light or dark.
 """
 
 from __future__ import annotations
 
+import base64
+import struct
+import zlib
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -56,9 +60,42 @@ def squares(arrays: Sequence[np.ndarray], label: str, columns: int = 16) -> str:
 
 
 def _colour(share: float) -> str:
-    """Return the colour of a number from -1 to 1; grey for one that is not finite."""
-    if not np.isfinite(share):
-        return "#808080"
-    full = (178, 24, 43) if share > 0 else (33, 102, 172)
-    mixed = (round(255 + abs(share) * (channel - 255)) for channel in full)
-    return "#" + "".join(f"{channel:02x}" for channel in mixed)
+    return "#" + "".join(f"{channel:02x}" for channel in colours(np.array(share)))
+
+
+def colours(shares: np.ndarray) -> np.ndarray:
+    """Return the colours (..., 3), uint8, of numbers from -1 to 1; grey for those that are not finite."""
+    shares = shares[..., np.newaxis]
+    full = np.where(shares > 0, (178, 24, 43), (33, 102, 172))
+    mixed = np.rint(255 + np.abs(np.nan_to_num(shares)).clip(0, 1) * (full - 255))
+    found: np.ndarray = np.where(np.isfinite(shares), mixed, 128).astype(np.uint8)
+    return found
+
+
+def image(pixels: np.ndarray, label: str, scale: int = 1) -> str:
+    """Return an uint8 array (H, W, 3) as an image, each pixel `scale` pixels of the screen wide."""
+    H, W, _ = pixels.shape
+    data = base64.b64encode(png(pixels)).decode("ascii")
+    return (
+        f'<img src="data:image/png;base64,{data}" width="{W * scale}" height="{H * scale}" '
+        f'alt="{escape(label)}" title="{escape(label)}" style="image-rendering: pixelated"/>'
+    )
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """Return an uint8 array (H, W, 3) as a PNG file (W3C, "Portable Network Graphics", third edition)."""
+    H, W, _ = pixels.shape
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        whole = kind + content
+        return struct.pack(">I", len(content)) + whole + struct.pack(">I", zlib.crc32(whole))
+
+    rows = np.zeros((H, 1 + 3 * W), np.uint8)  # each row begins with its filter: 0, none
+    rows[:, 1:] = pixels.reshape(H, 3 * W)
+    header = struct.pack(">IIBBBBB", W, H, 8, 2, 0, 0, 0)  # 8 bits, RGB
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows.tobytes()))
+        + chunk(b"IEND", b"")
+    )

@@ -179,7 +179,7 @@ class EarlyStopping(Monitor):
 
 
 class ModelCheckpoint(Monitor):
-    """Callback that saves the model after each epoch, or after those that are the best so far.
+    """Callback that saves the model after each epoch, after those that are the best so far, or within epochs.
 
     To resume a run that was stopped, use the argument `checkpoint` of `Sequential.fit` instead.
 
@@ -187,11 +187,14 @@ class ModelCheckpoint(Monitor):
     ----------
     filepath : path
         With a suffix that `Sequential.save` takes. It may contain fields: "{epoch:02d}-{val_loss:.4f}.h5",
-        with epochs counted from 1.
+        with epochs counted from 1; with a `save_freq` in steps also "{batch}", that of the epoch, from 1.
     monitor, mode, min_delta
         See `Monitor`.
     save_best_only : bool
     include_optimizer : bool
+    save_freq : "epoch" or int
+        When to save: after each epoch, or whenever the number of steps that the model was trained for is a
+        multiple of this. `tinycnn serve --checkpoint` shows such files as a film.
     """
 
     def __init__(
@@ -203,11 +206,15 @@ class ModelCheckpoint(Monitor):
         min_delta: float = 0.0,
         save_best_only: bool = False,
         include_optimizer: bool = True,
+        save_freq: str | int = "epoch",
     ) -> None:
         super().__init__(monitor, mode, min_delta)
         self.filepath = os.fspath(filepath)
         self.save_best_only = checks.flag("save_best_only", save_best_only)
         self.include_optimizer = checks.flag("include_optimizer", include_optimizer)
+        self.save_freq = save_freq if save_freq == "epoch" else checks.whole("save_freq", save_freq, 1)
+        if self.save_best_only and self.save_freq != "epoch":
+            raise ValueError("save_best_only: expected save_freq='epoch', after which a model is evaluated")
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Start without a best value, and check the path as far as it is known."""
@@ -216,7 +223,9 @@ class ModelCheckpoint(Monitor):
         if "{" not in os.path.dirname(self.filepath):
             files.writable(self.filepath)  # with fields in the name, this checks the folder
         if (names := self.params.get("metrics")) is not None:
-            self._path(0, dict.fromkeys(names, 0.0))
+            within = self.save_freq != "epoch"  # where there is a batch, and no validation yet
+            names = [name for name in names if not (within and name.startswith("val_"))]
+            self._path(0, dict.fromkeys(names, 0.0), batch=0 if within else None)
 
     @property
     def watches(self) -> bool:
@@ -225,24 +234,32 @@ class ModelCheckpoint(Monitor):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Save the model if this epoch is to be saved; one that is not finite leaves the last file alone."""
-        if self.save_best_only and not self.improved(epoch, logs):
-            return
-        path = self._path(epoch, logs)
+        if self.save_freq == "epoch" and (not self.save_best_only or self.improved(epoch, logs)):
+            self._save(self._path(epoch, logs), f"epoch {epoch + 1}")
+
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+        """Save the model if this step is to be saved."""
+        if self.save_freq != "epoch" and self.model.steps_trained % self.save_freq == 0:
+            epoch = self.model.epochs_trained
+            figures = {name: value for name, value in logs.items() if name != "samples"}
+            self._save(self._path(epoch, figures, batch), f"step {self.model.steps_trained}")
+
+    def _save(self, path: str, when: str) -> None:
         if is_finite(self.model):
             self.model.save(path, self.include_optimizer)
         else:
             warnings.warn(
-                f"{path}: not saved after epoch {epoch + 1}, since weights are not finite",
+                f"{path}: not saved after {when}, since weights are not finite",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
 
     def get_config(self) -> dict[str, Any]:
         """Return all arguments except the path, which a resumed run may change."""
         return {name: value for name, value in super().get_config().items() if name != "filepath"}
 
-    def _path(self, epoch: int, logs: dict[str, float]) -> str:
-        figures = {"epoch": epoch + 1, **logs}
+    def _path(self, epoch: int, logs: dict[str, float], batch: int | None = None) -> str:
+        figures = {"epoch": epoch + 1, **({} if batch is None else {"batch": batch + 1}), **logs}
         try:
             return self.filepath.format(**figures)
         except (KeyError, IndexError) as error:

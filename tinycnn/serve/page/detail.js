@@ -1,20 +1,15 @@
 // One number taken apart: window, weights, products, sum; what the activation makes of it; the chain rule.
 
-import { colour, floats, paint, reach, short } from "./arrays.js";
+import { colour, element, numbers, paint, pixel, reach, short } from "./arrays.js";
 
 const CHANNELS = 12; // that are drawn, those with the largest sums
 const LINES = 24; // of the table
-
-function element(name, text = "") {
-  const made = document.createElement(name);
-  made.textContent = text;
-  return made;
-}
+const SEEN = 112; // pixels: side of the pictures of what a value depends on
 
 /** Return the terms as objects, the largest product first. */
 function sorted(terms) {
-  const factors = floats(terms.factors).values;
-  const weights = floats(terms.weights).values;
+  const factors = numbers(terms.factors).values;
+  const weights = numbers(terms.weights).values;
   return terms.positions
     .map((position, i) => ({ position, factor: factors[i], weight: weights[i], product: factors[i] * weights[i] }))
     .sort((a, b) => Math.abs(b.product) - Math.abs(a.product));
@@ -121,7 +116,34 @@ export function showBackward(place, layer, index, terms) {
   const count = list.length + terms.others.count;
   place.replaceChildren(
     element("p", `${layer.name}, input ${index.join(", ")}: the gradient of the loss is ${short(terms.value)}`),
-    element("p", `It is the sum over the ${count} outputs that read this input: their gradient times the weight.`),
+    element("p", `It is the sum over the outputs that read this input, ${count} in number: gradient times weight.`),
     table(list, terms.others, BACK),
   );
+}
+
+/** Show the image with a frame around the pixels that a value depends on, and what each pixel adds to it. */
+export function showSeen(place, image, region, added) {
+  const [height, width] = image.shape;
+  const scale = Math.max(1, Math.round(SEEN / Math.max(height, width)));
+  const row = element("div", "", "terms");
+  const picture = (title, at) => {
+    const made = element("figure");
+    const canvas = element("canvas");
+    paint(canvas, height, width, at, scale);
+    made.append(canvas, element("figcaption", title));
+    row.append(made);
+    return canvas.getContext("2d");
+  };
+  const context = picture("pixels that it sees", (i, j) => pixel(image, i, j));
+  if (region) {
+    const [[top, bottom], [left, right]] = region;
+    context.strokeStyle = "#f0a000";
+    context.lineWidth = 2;
+    context.strokeRect(left * scale, top * scale, (right - left + 1) * scale, (bottom - top + 1) * scale);
+  }
+  if (added) {
+    const most = reach(added.values);
+    picture("what each adds to it", (i, j) => colour(added.values[i * width + j] / most));
+  }
+  place.append(row);
 }

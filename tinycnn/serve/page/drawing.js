@@ -1,6 +1,7 @@
 // The drawing area: strokes of mouse, finger, pen and keys, white on black as MNIST's digits are.
 
 const STEP = 8; // pixels that an arrow key moves the pen
+const MOST_UNDONE = 50; // strokes
 
 export class Drawing {
   /** Draw on a canvas; `changed` is called while and after something is drawn. */
@@ -10,6 +11,7 @@ export class Drawing {
     this.changed = changed;
     this.context = canvas.getContext("2d", { willReadFrequently: true });
     this.last = null;
+    this.down = false; // whether the arrow keys draw
     this.cursor = { x: canvas.width / 2, y: canvas.height / 2 };
     canvas.addEventListener("pointerdown", (event) => this.start(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
@@ -17,18 +19,42 @@ export class Drawing {
       canvas.addEventListener(end, () => (this.last = null));
     }
     canvas.addEventListener("keydown", (event) => this.key(event));
-    this.clear();
+    this.past = [];
+    this.fill();
   }
 
-  clear() {
+  fill() {
     this.context.fillStyle = "#000";
     this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
     this.empty = true;
   }
 
+  /** Keep the area as it is, for `undo`. */
+  keep() {
+    const { width, height } = this.canvas;
+    this.past.push({ pixels: this.context.getImageData(0, 0, width, height), empty: this.empty });
+    if (this.past.length > MOST_UNDONE) this.past.shift();
+  }
+
+  clear() {
+    if (!this.empty) this.keep();
+    this.fill();
+    this.changed();
+  }
+
+  /** Take the last stroke back, or the last picture, or the last `clear`. */
+  undo() {
+    const before = this.past.pop();
+    if (!before) return;
+    this.context.putImageData(before.pixels, 0, 0);
+    this.empty = before.empty;
+    this.changed();
+  }
+
   /** Show a picture, such as a dropped file, fitted into the area. */
   show(picture) {
-    this.clear();
+    this.keep();
+    this.fill();
     const { width, height } = this.canvas;
     const scale = Math.min(width / picture.width, height / picture.height);
     const [w, h] = [picture.width * scale, picture.height * scale];
@@ -48,7 +74,9 @@ export class Drawing {
   }
 
   start(event) {
+    if (event.button !== 0) return;
     this.canvas.setPointerCapture(event.pointerId);
+    this.keep();
     this.last = this.place(event);
     this.line(this.last, this.last);
     event.preventDefault();
@@ -70,10 +98,14 @@ export class Drawing {
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     if (event.key === "Delete" || event.key === "Backspace") {
       this.clear();
-      this.changed();
+    } else if (event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey)) {
+      this.undo();
     } else if (event.key === " ") {
-      this.down = !this.down; // the pen is on the paper until space is pressed again
-      if (this.down) this.line(this.cursor, this.cursor);
+      this.down = !this.down;
+      if (this.down) {
+        this.keep();
+        this.line(this.cursor, this.cursor);
+      }
     } else if (moves[event.key]) {
       const [dx, dy] = moves[event.key];
       const inside = (value) => Math.min(Math.max(value, 0), this.canvas.width);

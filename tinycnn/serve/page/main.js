@@ -1,15 +1,19 @@
 // The page: what is drawn, chosen and shown, and when the source is asked.
 
-import { colour, encoded, floats, grey, levels, paint, reach, short } from "./arrays.js";
-import { showBackward, showForward } from "./detail.js";
+import { colour, element, encoded, numbers, paint, pixel, reach, short } from "./arrays.js";
+import { showBackward, showForward, showSeen } from "./detail.js";
 import { Drawing } from "./drawing.js";
+import { makeFilm, showConfusion } from "./film.js";
 import { Maps } from "./maps.js";
-import { server as source } from "./source.js";
+import { isLogarithm, largest, lossText, makeClasses, showClasses, showSteps, verdict } from "./output.js";
+import { saveJson, savePng } from "./saving.js";
+import { findSource } from "./source.js";
 
+const OVERLAY = 196; // pixels: side of the map of pixels
 const $ = (id) => document.getElementById(id);
-const FRAME_TIME = 700; // ms of a frame of the film
 const state = { model: null, pictures: null, image: null, label: null, look: null, place: null, frame: null };
-let maps = [];
+let source = null;
+let maps = []; // of the image and of each layer
 
 // One request at a time of each kind: while one runs, only the newest of the others waits.
 function latest(run) {
@@ -23,8 +27,9 @@ function latest(run) {
     running = true;
     try {
       await run(...arguments_);
+      $("failure").textContent = "";
     } catch (error) {
-      $("problem").textContent = error.message;
+      $("failure").textContent = error.message;
     }
     running = false;
     if (next) {
@@ -35,299 +40,312 @@ function latest(run) {
   };
 }
 
-function backward() {
-  return document.querySelector("input[name=direction]:checked").value === "backward";
+function chosen(name) {
+  return document.querySelector(`input[name=${name}]:checked`).value;
 }
 
 function request(more = {}) {
-  return { image: encoded(state.image), label: backward() ? state.label : null, frame: state.frame, ...more };
+  const label = chosen("view") === "backward" ? state.label : null;
+  return { image: encoded(state.image), label, frame: state.frame, ...more };
 }
 
 // The picture, and what is made of it before the network sees it.
 
 const readPicture = latest(async (blob) => {
-  state.pictures = await source.picture(blob);
-  showSteps();
-  chooseImage();
+  const pictures = await source.picture(blob);
+  if (state.hasPicture) receive(pictures); // it was not cleared meanwhile
 });
+
+function receive(pictures) {
+  state.pictures = pictures;
+  showSteps(pictures.steps);
+  chooseImage();
+}
 
 function chooseImage() {
   const { drawn, prepared, problem, warnings } = state.pictures;
   const prepare = $("prepare").checked && state.model.digits;
   $("problem").textContent = (prepare && problem) || "";
   if (prepare && !prepared) {
-    $("verdict").textContent = "No digit found.";
+    forget("No digit is found.");
     return;
   }
-  state.image = floats(prepare ? prepared : drawn);
+  state.image = numbers(prepare ? prepared : drawn);
   const unlike = warnings[prepare ? "prepared" : "drawn"];
   if (unlike.length) $("problem").textContent = `Unlike MNIST's images: ${unlike.join("; ")}`;
   look();
+  compare(prepare && prepared ? drawn : prepared, !prepare);
 }
 
-function showSteps() {
-  const steps = Object.entries(state.pictures.steps ?? {});
-  $("steps").replaceChildren(
-    ...steps.map(([name, step]) => {
-      const item = document.createElement("li");
-      const canvas = document.createElement("canvas");
-      const { shape, values } = levels(step);
-      const depth = shape[2] ?? 1;
-      const at = (i, j) => {
-        const first = (i * shape[1] + j) * depth;
-        return depth === 3 ? [...values.slice(first, first + 3)].map((v) => Math.round(255 * v)) : grey(values[first]);
-      };
-      paint(canvas, shape[0], shape[1], at);
-      item.append(canvas, name);
-      return item;
-    }),
-  );
+/** Say what the network takes the other image for: as it is drawn, or prepared. */
+const compare = latest(async (other, isPrepared) => {
+  if (!other) {
+    $("why").textContent = "";
+    return;
+  }
+  const { output } = await source.predict({ image: other, frame: state.frame });
+  const what = isPrepared ? "Prepared" : "As it is drawn, without these steps";
+  $("why").textContent = `${what}, the network would say ${verdict(output)}.`;
+});
+
+/** Forget the image and all that was computed from it. */
+function forget(text) {
+  Object.assign(state, { image: null, look: null, place: null, label: null });
+  $("verdict").textContent = text;
+  for (const id of ["loss", "why", "pixels-text"]) $(id).textContent = "";
+  $("detail").hidden = true;
+  $("overlay").width = $("overlay").height = 0;
+  showClasses(null, 0);
+  for (const map of maps) {
+    map.index = null;
+    map.clear();
+  }
+  showLayers();
 }
 
 // The network.
 
 const look = latest(async () => {
-  state.look = await source.look(request());
-  showOutput();
+  if (!state.image) return;
+  const found = await source.look(request());
+  if (!state.image) return; // it was cleared meanwhile
+  state.look = found;
+  const { output, loss, label } = found; // another class may have been chosen meanwhile
+  state.label ??= largest(output);
+  $("verdict").textContent = verdict(output);
+  showClasses(output, state.label);
+  $("loss").textContent = loss === null ? "" : lossText(loss, label, output[label]);
   showLayers();
   showPixels();
   showPlace();
 });
 
-function showOutput() {
-  const { output, loss } = state.look;
-  const best = output.indexOf(Math.max(...output));
-  $("verdict").textContent = `${best}, with ${(100 * output[best]).toFixed(1)} %`;
-  if (state.label === null) state.label = best;
-  for (const [i, row] of [...$("classes").children].entries()) {
-    row.querySelector("span span").style.width = `${100 * Math.min(Math.max(output[i], 0), 1)}%`;
-    row.querySelector(".number").textContent = `${(100 * output[i]).toFixed(2)} %`;
-    row.setAttribute("aria-checked", String(i === state.label));
-    row.tabIndex = i === state.label ? 0 : -1;
-  }
-  $("loss").textContent = loss === null ? "" : `Loss for class ${state.label}: ${short(loss)}`;
-}
-
-function makeClasses(count) {
-  for (let i = 0; i < count; i++) {
-    const row = document.createElement("button");
-    row.type = "button";
-    row.className = "class";
-    row.setAttribute("role", "radio");
-    row.innerHTML = '<span></span><span class="bar"><span></span></span><span class="number"></span>';
-    row.firstChild.textContent = String(i);
-    row.addEventListener("click", () => chooseLabel(i));
-    row.addEventListener("keydown", (event) => {
-      const move = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-      if (!move) return;
-      event.preventDefault();
-      chooseLabel((i + move + count) % count);
-      $("classes").children[state.label].focus();
-    });
-    $("classes").append(row);
-  }
-}
-
 function chooseLabel(label) {
   state.label = label;
-  if (state.image) look();
+  look();
 }
 
 function showLayers() {
-  const gradient = backward();
-  for (const [i, map] of maps.entries()) {
+  if (chosen("view") === "weights") {
+    showWeights();
+    return;
+  }
+  if (!state.look) return;
+  const gradient = chosen("view") === "backward";
+  maps[0].show(gradient ? state.look.image_gradient : state.image);
+  for (const [i, map] of maps.slice(1).entries()) {
     const layer = state.look.layers[i];
     map.show(gradient ? layer.output_gradient : layer.output);
   }
 }
+
+const showWeights = latest(async () => {
+  const { layers } = await source.weights({ frame: state.frame });
+  if (chosen("view") !== "weights") return;
+  maps[0].clear();
+  for (const [i, map] of maps.slice(1).entries()) map.showKernel(layers[i].kernel);
+});
 
 // One number.
 
 function choose(map, index) {
   for (const other of maps) if (other !== map) other.unselect();
   state.place = { map, index };
+  map.element.after($("detail")); // where the eye is
   showPlace();
-  if (kind() === "contributions") showPixels();
 }
 
 const showPlace = latest(async () => {
-  if (!state.place || !state.image) return;
+  const shown = state.place && state.image && chosen("view") !== "weights";
+  $("detail").hidden = !shown;
+  if (!shown) return;
   const { map, index } = state.place;
+  if (chosen("view") === "backward") await backwardAt(map, index);
+  else await forwardAt(map, index);
+});
+
+/** Show the terms of a value, and the pixels that it depends on. */
+async function forwardAt(map, index) {
   const { layer } = map;
-  $("detail-text").textContent = "";
-  if (backward()) {
-    const next = maps[maps.indexOf(map) + 1];
-    if (!next) {
-      $("detail-text").textContent = "The gradient of the last layer comes from the loss itself.";
-      $("detail-body").replaceChildren();
-      return;
-    }
-    const terms = await source.terms(request({ layer: next.layer.name, index, part: "gradient" }));
-    showBackward($("detail-body"), next.layer, index, terms);
+  if (map === maps[0]) {
+    const value = maps[0].at(index);
+    $("detail-body").replaceChildren(element("p", `Pixel ${index.join(", ")} of the image is ${short(value)}.`));
     return;
   }
   const terms = await source.terms(request({ layer: layer.name, index, part: "sums" }));
   const has = layer.activation !== "linear" && layer.kind !== "Activation";
   const after = has ? await source.terms(request({ layer: layer.name, index, part: "activation" })) : null;
+  const added = source.adds(layer.name) && (await source.pixels(request({ kind: "contributions", layer: layer.name, index })));
   showForward($("detail-body"), layer, index, terms, after);
-});
+  showSeen($("detail-body"), state.image, terms.region, added && numbers(added));
+}
+
+/** Show the terms of a value's gradient: they come from the layer behind. */
+async function backwardAt(map, index) {
+  const next = maps[maps.indexOf(map) + 1];
+  if (next) {
+    const terms = await source.terms(request({ layer: next.layer.name, index, part: "gradient" }));
+    showBackward($("detail-body"), next.layer, index, terms);
+    return;
+  }
+  const { loss, output, label } = state.look;
+  const lines = [`The gradient of the loss by output ${index[0]} is ${short(map.at(index))}.`];
+  if (isLogarithm(loss, output[label])) {
+    lines.push(`The loss is -ln p of class ${label}: its derivative is -1 / p there, and 0 elsewhere.`);
+  }
+  $("detail-body").replaceChildren(...lines.map((line) => element("p", line)));
+}
 
 // Which pixels matter.
-
-function kind() {
-  return document.querySelector("input[name=kind]:checked").value;
-}
 
 const TEXTS = {
   none: "What the network sees.",
   saliency: "How much the loss of the class changes with each pixel.",
-  occlusion: "How much of the class's probability is lost when a square of 5 x 5 pixels is covered: blue is lost.",
-  contributions: "What each pixel adds to the chosen neuron: blue adds, red takes away.",
+  occlusion: "How much of the class's probability is lost when a square of 5 x 5 pixels is covered: red is lost.",
 };
 
 const showPixels = latest(async () => {
   if (!state.image) return;
-  const which = kind();
-  $("pixels-text").textContent = TEXTS[which];
-  const { shape, values } = state.image;
-  const [height, width, depth] = shape;
-  const pixel = (i, j) => {
-    const first = (i * width + j) * depth;
-    return depth === 3 ? [...values.slice(first, first + 3)].map((v) => Math.round(255 * v)) : grey(values[first]);
-  };
-  let at = pixel;
-  if (which !== "none") {
-    const more = { kind: which, label: state.label };
-    if (which === "contributions") {
-      if (!state.place) {
-        $("pixels-text").textContent = "Choose a pixel of a map first.";
-        return;
-      }
-      Object.assign(more, { layer: state.place.map.layer.name, index: state.place.index });
-    }
-    const map = floats(await source.pixels(request(more)));
-    const most = reach(map.values);
-    at = (i, j) => colour(map.values[i * width + j] / most);
+  const kind = chosen("kind");
+  $("pixels-text").textContent = TEXTS[kind];
+  const [height, width] = state.image.shape;
+  let at = (i, j) => pixel(state.image, i, j);
+  if (kind !== "none") {
+    const { values } = numbers(await source.pixels(request({ kind, label: state.label })));
+    const most = reach(values);
+    at = (i, j) => colour(values[i * width + j] / most);
   }
-  paint($("overlay"), height, width, at, Math.max(1, Math.round(196 / Math.max(height, width))));
+  paint($("overlay"), height, width, at, Math.max(1, Math.round(OVERLAY / Math.max(height, width))));
 });
 
-// The film.
+// Images of one's own, and examples.
 
-function makeFilm(frames) {
-  if (!frames.length) return;
-  $("film").hidden = false;
-  $("frame").max = frames.length - 1;
-  $("frame").value = frames.length - 1;
-  const show = () => {
-    state.frame = Number($("frame").value);
-    $("epoch").textContent = `epoch ${frames[state.frame].epochs}`;
-    if (state.image) look();
-  };
-  $("frame").addEventListener("input", show);
-  let timer = null;
-  $("play").addEventListener("click", () => {
-    if (timer) {
-      clearInterval(timer);
-      timer = null;
-    } else {
-      timer = setInterval(() => {
-        $("frame").value = (Number($("frame").value) + 1) % frames.length;
-        show();
-      }, FRAME_TIME);
+function bindInput(drawing) {
+  const open = async (file) => {
+    if (!file) return;
+    try {
+      drawing.show(await createImageBitmap(file));
+    } catch {
+      $("problem").textContent = `${file.name}: expected an image`;
+      return;
     }
-    $("play").textContent = timer ? "Stop" : "Play";
+    state.hasPicture = true;
+    readPicture(file);
+  };
+  let number = 0;
+  const example = latest(async () => {
+    const { image } = await source.example({ number: number++ });
+    const array = numbers(image);
+    const canvas = element("canvas");
+    paint(canvas, array.shape[0], array.shape[1], (i, j) => pixel(array, i, j));
+    drawing.show(canvas);
+    drawing.changed();
   });
-  show();
-}
-
-// Saving what is shown.
-
-function save(name, blob) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(link.href);
-}
-
-function saveJson() {
-  if (!state.look) return;
-  const plain = (array) => array && { shape: array.shape, values: [...levels(array).values] };
-  const layers = state.look.layers.map((layer) => {
-    const arrays = Object.entries(layer).filter(([key]) => key !== "name");
-    return { name: layer.name, ...Object.fromEntries(arrays.map(([key, array]) => [key, plain(array)])) };
+  $("clear").addEventListener("click", () => drawing.clear());
+  $("undo").addEventListener("click", () => drawing.undo());
+  $("example").hidden = !state.model.examples;
+  $("example").addEventListener("click", () => example());
+  $("file").addEventListener("change", (event) => {
+    open(event.target.files[0]);
+    event.target.value = ""; // the same file may be opened again
   });
-  const { output, loss, label } = state.look;
-  const image = { shape: state.image.shape, values: [...state.image.values] };
-  const text = JSON.stringify({ model: state.model.name, image, output, label, loss, layers });
-  save("tinycnn.json", new Blob([text], { type: "application/json" }));
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    open(event.dataTransfer.files[0]);
+  });
 }
 
-function savePng() {
-  const shown = maps.map((map) => map.canvas).filter((canvas) => canvas.width);
-  const whole = document.createElement("canvas");
-  whole.width = Math.max(...shown.map((canvas) => canvas.width));
-  whole.height = shown.reduce((sum, canvas) => sum + canvas.height + 24, 0);
-  const context = whole.getContext("2d");
-  context.fillStyle = "#fff";
-  context.fillRect(0, 0, whole.width, whole.height);
-  context.fillStyle = "#000";
-  context.font = "14px sans-serif";
-  let top = 0;
-  for (const [i, canvas] of shown.entries()) {
-    context.fillText(maps[i].layer.name, 2, top + 16);
-    context.drawImage(canvas, 0, top + 22);
-    top += canvas.height + 24;
+/** Read the drawing, or forget everything when it is empty. */
+async function drawn(drawing) {
+  if (drawing.empty) {
+    state.hasPicture = false;
+    state.pictures = null;
+    $("steps").replaceChildren();
+    $("problem").textContent = "";
+    forget("Nothing is drawn yet.");
+    return;
   }
-  whole.toBlob((blob) => save("tinycnn.png", blob), "image/png");
+  state.hasPicture = true;
+  readPicture(await drawing.blob());
 }
 
 // The beginning.
 
+function bindChoices() {
+  $("prepare").addEventListener("change", () => state.pictures && chooseImage());
+  for (const input of document.querySelectorAll("input[name=view]")) {
+    input.addEventListener("change", () => {
+      for (const map of maps) map.clear();
+      if (state.image && chosen("view") !== "weights") look();
+      else showLayers();
+      showPlace();
+    });
+  }
+  for (const input of document.querySelectorAll("input[name=kind]")) {
+    input.addEventListener("change", () => showPixels());
+  }
+  window.addEventListener("resize", () => showLayers());
+  $("json").addEventListener("click", () => state.look && saveJson(state));
+  $("png").addEventListener("click", () => savePng(maps));
+}
+
+const confuse = latest(async () => {
+  if (!$("confusion").open) return;
+  $("confusion-text").textContent = "Counting …";
+  showConfusion(await source.confusion({ frame: state.frame }));
+});
+
+function showFrame(number) {
+  state.frame = number;
+  if (state.image) look();
+  else showLayers();
+  confuse();
+}
+
 async function begin() {
+  source = await findSource();
   const model = (state.model = await source.model());
   const size = model.input_shape.join(" x ");
   $("about").textContent = `${model.name}: ${model.parameters.toLocaleString("en")} parameters, images of ${size}`;
   if (!model.digits) {
     $("prepare").closest("label").hidden = true;
     $("prepare").checked = false;
+    $("input-title").textContent = "Draw, or open an image";
   }
   const last = model.layers[model.layers.length - 1].output_shape;
-  makeClasses(last[last.length - 1]);
-  maps = model.layers.map((layer) => {
+  makeClasses(last[last.length - 1], chooseLabel);
+  const image = { name: "image", kind: "the input", output_shape: model.input_shape, activation: "linear" };
+  maps = [image, ...model.layers].map((layer) => {
     const map = new Maps(layer, (index) => choose(map, index));
     return map;
   });
   $("layers").append(...maps.map((map) => map.element));
-  makeFilm(model.frames);
-
-  const drawing = new Drawing($("paper"), $("pen"), () => drawing.blob().then(readPicture));
-  $("clear").addEventListener("click", () => drawing.clear());
-  const open = async (file) => {
-    if (!file) return;
-    try {
-      drawing.show(await createImageBitmap(file));
-      readPicture(file);
-    } catch {
-      $("problem").textContent = `${file.name}: expected an image`;
-    }
-  };
-  $("file").addEventListener("change", (event) => open(event.target.files[0]));
-  document.addEventListener("dragover", (event) => event.preventDefault());
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    open(event.dataTransfer.files[0]);
-  });
-  $("prepare").addEventListener("change", () => state.pictures && chooseImage());
-  for (const input of document.querySelectorAll("input[name=direction]")) {
-    input.addEventListener("change", () => state.image && look());
+  bindChoices();
+  $("confusion").hidden = !model.examples;
+  $("confusion").addEventListener("toggle", () => confuse());
+  makeFilm(model.frames, showFrame);
+  if (source.live) {
+    const drawing = new Drawing($("paper"), $("pen"), () => drawn(drawing));
+    bindInput(drawing);
+  } else {
+    await openFile();
   }
-  for (const input of document.querySelectorAll("input[name=kind]")) {
-    input.addEventListener("change", () => showPixels());
-  }
-  $("json").addEventListener("click", saveJson);
-  $("png").addEventListener("click", savePng);
 }
 
-begin().catch((error) => ($("about").textContent = error.message));
+/** Show the picture of a page without a server. */
+async function openFile() {
+  document.body.classList.add("still");
+  $("input-title").textContent = "The picture";
+  const bitmap = await source.bitmap();
+  const canvas = $("paper");
+  canvas.removeAttribute("tabindex");
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", "The picture that this page explains");
+  const scale = Math.min(canvas.width / bitmap.width, canvas.height / bitmap.height);
+  canvas.getContext("2d").drawImage(bitmap, 0, 0, bitmap.width * scale, bitmap.height * scale);
+  $("prepare").checked = source.prepared;
+  receive(await source.picture());
+}
+
+begin().catch((error) => ($("failure").textContent = error.message));

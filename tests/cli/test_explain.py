@@ -1,0 +1,52 @@
+"""`explain` of a picture: a page, or a reason."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.serve.test_app import network
+from tests.serve.test_explainer import digit, numbers
+
+pytestmark = pytest.mark.smoke
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A picture and a model in the test's folder."""
+    Image.fromarray(digit()).save(tmp_path / "digit.PNG")
+    network().save(tmp_path / "model.h5")
+    return tmp_path
+
+
+def test_a_page(call, files):
+    done = call("explain", "digit.PNG", "--model", "model.h5", "-o", "page.html")
+    assert done.status == 0
+    found = numbers((files / "page.html").read_text(encoding="utf-8"))
+    best = int(np.argmax(found["output"]))
+    share = max(found["output"])
+    assert done.out == f"{best}, with {share:.1%}. Wrote page.html; open it in a browser.\n"
+    assert found["prepare"] is True
+    done = call("explain", "digit.PNG", "--model", "model.h5", "-o", "page.html", "--as-drawn", "--json")
+    assert done.json["file"] == "page.html"
+    assert numbers((files / "page.html").read_text(encoding="utf-8"))["prepare"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["digit.PNG"], 2, "digit.PNG: expected -o with the name of the page"),
+        (["model.h5", "-o", "page.html"], 2, "--out: expected a picture to explain, received model.h5"),
+        (["model.h5", "--as-drawn"], 2, "--as-drawn: expected a picture"),
+        (["--model", "model.h5"], 2, "--model: expected a picture"),
+        (["none.png", "-o", "page.html"], 1, "none.png: No such file"),
+        (["damaged.png", "-o", "page.html"], 1, "damaged.png: picture: expected an image file"),
+        (["digit.PNG", "-o", "no/page.html"], 1, "no"),
+    ],
+)
+def test_wrong_arguments(call, files, arguments, status, message):
+    (files / "damaged.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    done = call("explain", *arguments)
+    assert done.status == status
+    assert message in done.err
+    assert done.err.count("\n") == 1
+    assert not (files / "page.html").exists()
