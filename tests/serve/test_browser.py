@@ -75,6 +75,7 @@ def address(tmp_path_factory):
 
 def draw_seven(page, left=20, top=20, side=40):
     """Draw a 7 with the mouse."""
+    page.wait_for_selector("#classes button")  # nothing moves any more
     box = page.locator("#paper").bounding_box()
     x, y = box["x"] + left, box["y"] + top
     page.mouse.move(x, y)
@@ -142,9 +143,9 @@ def test_forward_backward_weights(page, address):
     assert "-ln" in page.inner_text("#loss")
     wait_for(page, "#detail-body", "conv2d_2, input")
     page.locator("#layers canvas").nth(0).click(position={"x": 30, "y": 30})
-    wait_for(page, "#detail-body", "conv2d_1, input 15, 15, 0")
+    wait_for(page, "#detail-body", "conv2d_1, input 14, 14, 0")
     page.check("input[value=weights]")
-    page.wait_for_function("document.querySelectorAll('#layers canvas')[1].width > 300")
+    page.wait_for_function("() => document.querySelectorAll('#layers canvas')[1].width > 300")
     page.locator("#layers canvas").nth(1).hover(position={"x": 5, "y": 5})
     wait_for(page, "#layers", "filter 0, channel 0, row 0, column 0")
     for kind, text in (("saliency", "loss of the class"), ("occlusion", "covered")):
@@ -169,7 +170,8 @@ def test_saving(page, address):
     np.testing.assert_allclose(np.reshape(found["values"], found["shape"]), y, atol=y.max() / 255)
     with page.expect_download() as download:
         page.click("#png")
-    assert Image.open(download.value.path()).height > 500
+    with Image.open(download.value.path()) as picture:
+        assert picture.height > 500
 
 
 def test_wrong_files(page, address, tmp_path):
@@ -265,7 +267,7 @@ def test_the_terms_in_a_file_are_those_of_the_library(page, tmp_path):
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     scripts = [unwrapped((PAGE / name).read_text(encoding="utf-8")) for name in ("arrays.js", "file.js")]
     page.add_script_tag(content="\n".join([*scripts, "window.fileSource = fileSource;"]), type="module")
-    page.wait_for_function("window.fileSource !== undefined")
+    page.wait_for_function("() => window.fileSource !== undefined")
     packed = text.partition('id="numbers">')[2].partition("<")[0]
     page.evaluate("async (packed) => { window.source = await fileSource(packed); }", packed)
     image = views.decoded(views.prepared(picture, model)["prepared"], (28, 28, 1))
@@ -280,11 +282,17 @@ def test_the_terms_in_a_file_are_those_of_the_library(page, tmp_path):
             for index in places(shape):
                 expected = expected_of(step, index)
                 request = {"layer": name, "index": index, "part": part, "label": 2}
-                answer = page.evaluate("(request) => source.terms(request)", request)
+                answer = page.evaluate(TERMS, request)
                 same_terms(answer, expected)
                 if part != "gradient":
                     region = receptive_region(model, name, index)
                     assert answer["region"] == [list(span) for span in region]
+
+
+TERMS = """async (request) => {
+    const { factors, weights, ...terms } = await source.terms(request);
+    return { ...terms, factors: [...factors.values], weights: [...weights.values] };
+}"""
 
 
 def places(shape):
@@ -303,15 +311,12 @@ def same_terms(answer, expected):
         )
         return sorted(rows)
 
-    def values(array):
-        return [array["values"][str(i)] for i in range(len(array["values"]))]
-
-    measured = listed(answer["positions"], values(answer["factors"]), values(answer["weights"]))
+    measured = listed(answer["positions"], answer["factors"], answer["weights"])
     wanted = listed(expected.positions, expected.factors, expected.weights)
     assert [row[0] for row in measured] == [row[0] for row in wanted]
-    np.testing.assert_allclose([r[1:] for r in measured], [r[1:] for r in wanted], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose([r[1:] for r in measured], [r[1:] for r in wanted], rtol=1e-4, atol=1e-7)
     assert answer["operation"] == expected.operation
-    np.testing.assert_allclose(answer["value"], expected.value, rtol=1e-6)
+    np.testing.assert_allclose(answer["value"], expected.value, rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(answer["bias"], expected.bias, rtol=1e-4, atol=1e-6)
 
 
@@ -328,4 +333,4 @@ def test_a_file_opened_from_disk(page, tmp_path):
     wait_for(page, "#loss", "Loss for class 3")
     page.check("input[value=saliency]")
     page.check("input[value=weights]")
-    page.wait_for_function("document.querySelectorAll('#layers canvas')[1].width > 300")
+    page.wait_for_function("() => document.querySelectorAll('#layers canvas')[1].width > 300")

@@ -245,10 +245,12 @@ function bindInput(drawing) {
   $("undo").addEventListener("click", () => drawing.undo());
   $("example").hidden = !state.model.examples;
   $("example").addEventListener("click", () => example());
-  $("file").addEventListener("change", (event) => {
-    open(event.target.files[0]);
-    event.target.value = ""; // the same file may be opened again
-  });
+  const chosenFile = () => {
+    open($("file").files[0]);
+    $("file").value = ""; // the same file may be opened again
+  };
+  $("file").addEventListener("change", chosenFile);
+  if ($("file").files.length) chosenFile();
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {
     event.preventDefault();
@@ -258,6 +260,7 @@ function bindInput(drawing) {
 
 /** Read the drawing, or forget everything when it is empty. */
 async function drawn(drawing) {
+  if (!state.model) return;
   if (drawing.empty) {
     state.hasPicture = false;
     state.pictures = null;
@@ -304,6 +307,8 @@ function showFrame(number) {
 }
 
 async function begin() {
+  // what is drawn, or chosen, before the model has come is read then
+  const drawing = document.getElementById("numbers") ? null : new Drawing($("paper"), $("pen"), () => drawn(drawing));
   source = await findSource();
   const model = (state.model = await source.model());
   const size = model.input_shape.join(" x ");
@@ -325,12 +330,12 @@ async function begin() {
   $("confusion").hidden = !model.examples;
   $("confusion").addEventListener("toggle", () => confuse());
   makeFilm(model.frames, showFrame);
-  if (source.live) {
-    const drawing = new Drawing($("paper"), $("pen"), () => drawn(drawing));
-    bindInput(drawing);
-  } else {
+  if (!drawing) {
     await openFile();
+    return;
   }
+  bindInput(drawing);
+  if (!drawing.empty) drawn(drawing);
 }
 
 /** Show the picture of a page without a server. */
