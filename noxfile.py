@@ -59,6 +59,14 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def site(session: nox.Session) -> None:
+    """Build the site into build/site, its lessons run and warnings as errors, and test its parts."""
+    session.install("-e", ".[docs,test]")
+    session.run("python", "-m", "pytest", "tests/site", "-m", "slow or not slow")
+    session.run("python", "docs/site/make.py", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, format and types."""
     session.install("-e", ".[dev]")

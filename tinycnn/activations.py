@@ -118,6 +118,7 @@ class ActivationPair(NamedTuple):
     gradient: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
+#: The activations by name, each with its gradient.
 ACTIVATIONS = {
     "linear": ActivationPair(linear, linear_gradient),
     "relu": ActivationPair(relu, relu_gradient),

@@ -76,6 +76,7 @@ def ones(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     return np.ones(shape)
 
 
+#: The initializers by name.
 INITIALIZERS: dict[str, Initializer] = {
     f.__name__: f for f in (glorot_uniform, glorot_normal, he_uniform, he_normal, zeros, ones)
 }

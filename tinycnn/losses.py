@@ -300,6 +300,7 @@ class CustomLoss(Loss):
 
 
 _CROSSENTROPIES = BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
+#: The losses by name.
 LOSSES: dict[str, type[Loss]] = {
     cls.name: cls for cls in (*_CROSSENTROPIES, MeanAbsoluteError, MeanSquaredError)
 }

@@ -220,6 +220,7 @@ def wilson_interval(errors: int, count: int, z: float = 1.959964) -> tuple[float
     return float(max(middle - half, 0.0)), float(min(middle + half, 1.0))
 
 
+#: The metrics that have a name.
 METRICS: dict[str, Metric] = {f.__name__: f for f in (accuracy, binary_accuracy, top_k_categorical_accuracy)}
 #: Other names that Keras has for them; by the shapes, each takes class numbers and one-hot rows.
 SHORT_NAMES = {

@@ -59,6 +59,7 @@ class Recipe:
     calm_epochs: float = 0.0
 
 
+#: The recipes by name.
 RECIPES = {
     # The dropout of mnist_cnn, plain Adam.
     "classic": Recipe(epochs=12, learning_rate=0.001),

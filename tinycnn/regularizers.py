@@ -76,6 +76,7 @@ class L1L2(Regularizer):
         self.l1, self.l2 = checks.real("l1", l1, 0), checks.real("l2", l2, 0)
 
 
+#: The regularizers by name.
 REGULARIZERS: dict[str, type[Regularizer]] = {cls.__name__: cls for cls in (L1, L2, L1L2)}
 SHORT_NAMES = {"l1": "L1", "l2": "L2", "l1_l2": "L1L2"}
 

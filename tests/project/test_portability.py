@@ -16,7 +16,11 @@ pytestmark = pytest.mark.smoke
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(
     [ROOT / "noxfile.py"]
-    + [path for folder in (".ci", "benchmarks", "examples") for path in (ROOT / folder).glob("*.py")]
+    + [
+        path
+        for folder in (".ci", "benchmarks", "docs/site", "examples")
+        for path in (ROOT / folder).glob("*.py")
+    ]
     + list(PACKAGE.rglob("*.py"))
 )
 TESTS = sorted((ROOT / "tests").rglob("*.py"))

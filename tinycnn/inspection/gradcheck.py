@@ -120,8 +120,8 @@ def check_gradients(
     arrays, gradients : dict of str to ndarray of float64
         The arrays to vary, and the derivatives of the function: same keys, same shapes.
     tolerance : float
-        The largest accepted relative error, |a - n| / max(|a|, |n|). The denominator has a lower bound, below
-        which neither value is known to this precision.
+        The largest accepted relative error, `|a - n| / max(|a|, |n|)`. The denominator has a lower bound,
+        below which neither value is known to this precision.
     max_elements : int
         An array of at most this many elements is checked element by element. A larger array is checked along
         random directions, in which every wrong element shows.
@@ -237,7 +237,7 @@ def check_layer(
     batch_size : int
     seed : int
         Of the parameters, the inputs and the upstream gradient.
-    x : ndarray of shape (batch_size, *input_shape), optional
+    x : ndarray of `batch_size` inputs, optional
         The inputs; random by default.
     tolerance, max_elements, directions, raise_error
         See `check_gradients`.

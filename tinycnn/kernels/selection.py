@@ -42,6 +42,7 @@ POOL_ALGORITHMS = ("naive", "im2col", "direct")
 #: The operations that have algorithms to choose from.
 CONVOLUTIONS = ("conv2d", "conv2d_grad_input", "conv2d_grad_filter")
 POOLS = ("maxpool2d", "maxpool2d_grad_input", "averagepool2d", "averagepool2d_grad_input")
+#: The operations that `choose` decides about.
 OPERATIONS = (*CONVOLUTIONS, *POOLS)
 
 # Winograd's transforms take time in proportion to C + F, and its products save time in proportion to C * F.

@@ -17,6 +17,7 @@ from tinycnn.support import checks
 
 __all__ = ["OPTIMIZERS", "SGD", "Adadelta", "Adam", "AdamW", "Optimizer", "ParameterSpan", "RMSprop", "get"]
 
+#: The optimizers by name.
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     cls.__name__.lower(): cls for cls in (SGD, RMSprop, Adadelta, Adam, AdamW)
 }

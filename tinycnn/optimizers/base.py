@@ -57,9 +57,9 @@ class Optimizer(Owned, Constructed, ABC):
         The largest norm of all gradients together; gradients with a larger norm are scaled down to it.
     weight_decay : float or dict of str to float, optional
         Before a step, p -= rate * weight_decay * p (decoupled: Loshchilov & Hutter, arXiv 1711.05101). A
-        dictionary holds rules, from patterns to decays: {"dense_*/kernel": 0.01, "*/kernel": 0.001}. Patterns
-        are matched with parameter names like file names (`fnmatch`), and the first match counts. Parameters
-        without a match do not decay. `fit` refuses a pattern that matches no parameter.
+        dictionary holds rules, from patterns to decays: `{"dense_*/kernel": 0.01, "*/kernel": 0.001}`.
+        Patterns are matched with parameter names like file names (`fnmatch`), and the first match counts.
+        Parameters without a match do not decay. `fit` refuses a pattern that matches no parameter.
 
     Attributes
     ----------

@@ -211,6 +211,7 @@ def _between(start: float, end: float, share: float) -> float:
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * share))
 
 
+#: The schedules by name, for files.
 SCHEDULES: dict[str, type[Schedule]] = {
     cls.__name__: cls for cls in (PiecewiseConstantDecay, ExponentialDecay, CosineDecay, OneCycle, Warmup)
 }

@@ -135,7 +135,7 @@ def vectors_of_block(left):
     )
 )
 def gemm(rows, vectors, a, b, c, outer, inner, add):
-    """C (rows, vectors) = [C +] A (rows, outer * inner) @ B (outer * inner, vectors), three `Operand`s.
+    """C (rows, vectors) = [C +] A (rows, outer * inner) @ B (outer * inner, vectors), each an `Operand`.
 
     The last block may run over by fewer than ROWS rows. A and C must go on that far: what is there of A is
     read, and what is there of C is overwritten with numbers without a meaning.

@@ -115,7 +115,7 @@ def _block(simd: Simd, rows: int, nv: int, entries: NonZeros, b: Operand, c: Ope
 def add_rows(rows, vectors, entries, b, c):
     """C (rows, vectors) += sum over the entries of g * B[offset], where B has rows like C.
 
-    `entries` are `NonZeros`; of the `Operand`s b and c, the start and the distance of rows are read.
+    `entries` are `NonZeros`; of b and c, each an `Operand`, the start and the distance of rows are read.
     """
     i = 0
     while i < rows:
