@@ -48,7 +48,7 @@ def stage(folder: Path) -> None:
         if relinked:
             text = (ROOT / path).read_text(encoding="utf-8")
             write(folder / place, relinked(text, path, pages, REPOSITORY))
-        elif not path.endswith(".py"):
+        elif not path.startswith("tinycnn/"):
             copy(ROOT / path, folder / place)
     for place, text in generated():
         write(folder / place, text)
@@ -72,6 +72,8 @@ def places() -> dict[str, str]:
         found[f"benchmarks/{file.name}"] = f"images/{file.name}"
     for file in notebooks():
         found[f"{NOTEBOOKS}/{file.name}"] = f"lessons/{file.name}"
+    for file in beside_notebooks():
+        found[file.relative_to(ROOT).as_posix()] = f"lessons/{file.relative_to(ROOT / NOTEBOOKS).as_posix()}"
     found.update({path: place for path, place in OTHERS.items() if (ROOT / path).exists()})
     found.update({path: f"{reading.document(path)}.rst" for path in read_files()})
     return found
@@ -81,6 +83,13 @@ def notebooks() -> list[Path]:
     """Return the lessons in order, and the homework after them."""
     folder = ROOT / NOTEBOOKS
     return [*sorted(folder.glob("[0-9]_*.ipynb")), folder / HOMEWORK]
+
+
+def beside_notebooks() -> list[Path]:
+    """Return what lessons may load: pictures, data and modules in their folder."""
+    files = sorted((ROOT / NOTEBOOKS).rglob("*.*"))
+    unwanted = {".ipynb", ".md", ".pyc"}
+    return [file for file in files if file.is_file() and file.suffix not in unwanted]
 
 
 def read_files() -> list[str]:

@@ -97,9 +97,11 @@ def test_a_requirement_without_a_lowest_version_is_refused(requirement):
 
 
 def test_each_requirement_of_the_project_has_a_lowest_version():
-    """In the test extra, which the oldest end is tested with."""
+    """In the test extra, which the oldest end is tested with, and in that of the site."""
     found = lowest.lowest(read("setup.cfg"), ["test"])
     assert {line.partition("==")[0] for line in found} >= {"numpy", "numba", "h5py", "tqdm", "pytest"}
+    found = lowest.lowest(read("setup.cfg"), ["docs"])
+    assert {line.partition("==")[0] for line in found} >= {"sphinx", "myst-nb", "latex2mathml", "ipykernel"}
 
 
 def test_contents_of_packages():

@@ -82,3 +82,21 @@ def test_what_loads_from_a_network_is_found(tmp_path, name, text, found):
     """A link that waits for a click is no fault."""
     (tmp_path / name).write_text(text, encoding="utf-8")
     assert len(list(offline.faults(tmp_path))) == found
+
+
+def test_files_beside_the_lessons_are_staged(tmp_path, monkeypatch):
+    """Pictures and modules that a lesson loads, with the lesson as it is, and the lessons in order."""
+    folder = tmp_path / staging.NOTEBOOKS
+    for name in ("2_b.ipynb", "1_a.ipynb", "homework.ipynb", "images/a.png", "tools.py", "README.md"):
+        staging.write(folder / name, '{"cells": []}')
+    staging.write(tmp_path / "docs" / "a.md", "[a](../examples/notebooks/1_a.ipynb)")
+    monkeypatch.setattr(staging, "ROOT", tmp_path)
+    monkeypatch.setattr(staging, "generated", list)
+    staging.stage(tmp_path / "out")
+    lessons = tmp_path / "out" / "lessons"
+    found = {path.relative_to(lessons).as_posix() for path in lessons.rglob("*") if path.is_file()}
+    assert found == {"1_a.ipynb", "2_b.ipynb", "homework.ipynb", "images/a.png", "tools.py"}
+    assert (tmp_path / "out" / "a.md").read_text(encoding="utf-8") == "[a](lessons/1_a.ipynb)"
+    assert [path.name for path in staging.notebooks()] == ["1_a.ipynb", "2_b.ipynb", "homework.ipynb"]
+    index = staging.lessons_index([path.name for path in staging.notebooks()])
+    assert index.index("`1_a`") < index.index("`2_b`") < index.index("`homework`")
