@@ -36,6 +36,8 @@ def test_aligned_formulas_have_rows():
         mathml.convert(r"\begin{aligned} a &= b \\ c &= d \end{aligned}", block=True)
     )
     assert [len(row) for row in root.iter() if row.tag.endswith("mtr")] == [2, 2]
+    cells = [cell.get("columnalign") for cell in root.iter() if cell.tag.endswith("mtd")]
+    assert cells == ["right", "left"] * 2
 
 
 @pytest.mark.parametrize("latex", [r"\frac{a}", r"\nonsense{x}", "a & b", r"\left( a"])
