@@ -26,7 +26,7 @@ SHIPPED = sorted(
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 POSIX_ONLY = {"fcntl", "grp", "pty", "pwd", "resource", "termios", "tty"}
 TEXT_METHODS = {"open", "read_text", "write_text", "fdopen"}
-OTHERS = {"os.open", "tarfile.open", "gzip.open", "archive.open", "library.open"}
+OTHERS = {"os.open", "tarfile.open", "gzip.open", "archive.open", "library.open", "webbrowser.open"}
 
 
 def without_encoding(tree):

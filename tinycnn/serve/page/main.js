@@ -11,7 +11,17 @@ import { findSource } from "./source.js";
 
 const OVERLAY = 196; // pixels: side of the map of pixels
 const $ = (id) => document.getElementById(id);
-const state = { model: null, pictures: null, image: null, label: null, look: null, place: null, frame: null };
+// `label` is the class that loss and gradients are of: the prediction, until `isChosen` by the reader
+const state = {
+  model: null,
+  pictures: null,
+  image: null,
+  label: null,
+  isChosen: false,
+  look: null,
+  place: null,
+  frame: null,
+};
 let source = null;
 let maps = []; // of the image and of each layer
 
@@ -90,7 +100,7 @@ const compare = latest(async (other, isPrepared) => {
 
 /** Forget the image and all that was computed from it. */
 function forget(text) {
-  Object.assign(state, { image: null, look: null, place: null, label: null });
+  Object.assign(state, { image: null, look: null, place: null, label: null, isChosen: false });
   $("verdict").textContent = text;
   for (const id of ["loss", "why", "pixels-text"]) $(id).textContent = "";
   $("detail").hidden = true;
@@ -111,7 +121,10 @@ const look = latest(async () => {
   if (!state.image) return; // it was cleared meanwhile
   state.look = found;
   const { output, loss, label } = found; // another class may have been chosen meanwhile
-  state.label ??= largest(output);
+  if (!state.isChosen && state.label !== largest(output)) {
+    state.label = largest(output);
+    if (label !== null) look(); // the gradients are those of another class
+  }
   $("verdict").textContent = verdict(output);
   showClasses(output, state.label);
   $("loss").textContent = loss === null ? "" : lossText(loss, label, output[label]);
@@ -122,7 +135,8 @@ const look = latest(async () => {
 
 function chooseLabel(label) {
   state.label = label;
-  look();
+  state.isChosen = true;
+  if (state.image) look();
 }
 
 function showLayers() {
