@@ -38,8 +38,8 @@ def test(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Run the slow tests, and those against Keras and PyTorch (1.5 GB)."""
-    session.install("-e", ".[test,peers]")
+    """Run the slow tests, among them the lessons, and those against Keras and PyTorch (1.5 GB)."""
+    session.install("-e", ".[test,peers,notebooks]")
     pytest(session, "-m", "slow", "-n", "auto")
 
 
