@@ -231,6 +231,10 @@ PLANTED = {
         "unrelated_labels",
         lambda: (trained(dense(), *kinds()), X(), shuffled(Y())),
     ),
+    "labels shuffled, trained on them": (
+        "unrelated_labels",
+        lambda: (trained(dense(), X(), shuffled(Y()), 40), X(), shuffled(Y())),
+    ),
     "labels half random": ("noisy_labels", lambda: (dense(), X(), noisy(0.5))),
     "labels shifted, trained before": (
         "renamed_labels",

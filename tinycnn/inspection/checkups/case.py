@@ -88,6 +88,18 @@ class Case:
             switch_off_dropout(model)
         return model
 
+    def untrained_copy(self) -> Any:
+        """Return a copy without dropout that has learned nothing by heart, for judging labels.
+
+        A model that was trained has seen the images that a run holds out. So the weights of its trainable
+        layers are drawn anew, except where a layer cannot be made from its arguments.
+        """
+        model = self.trained_copy(dropout=False)
+        for index, layer in enumerate(model.layers):
+            if model.steps_trained and layer.trainable and layer.params:
+                _draw_anew(layer, generator(self.seed, "weights", index))
+        return model
+
     def multiplications(self) -> int:
         """Return the number of multiplications of one forward pass of one image, at least 1."""
         total = 1
@@ -137,6 +149,16 @@ def switch_off_dropout(model: Any) -> None:
     for layer in model.layers:
         if isinstance(layer, Dropout):
             layer.rate = 0.0
+
+
+def _draw_anew(layer: Layer, rng: np.random.Generator) -> None:
+    """Give a layer first weights, if another one can be made from its arguments."""
+    try:
+        fresh = type(layer).from_config(layer.get_config())
+        fresh.build(layer.built_shape, rng, layer.dtype)
+        layer.params, layer.state = fresh.params, fresh.state
+    except (AttributeError, TypeError, ValueError):  # a class of the user's may do without these methods
+        return
 
 
 def sample(count: int, most: int, seed: int) -> np.ndarray:

@@ -292,8 +292,11 @@ def noisy(case: Case, safe: float) -> Iterator[Finding]:
 
 
 def held_out_run(case: Case, safe: float, held: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Train on all images but the first `held`; now and then, yield the steps and predictions for those."""
-    model = case.trained_copy(dropout=False)
+    """Train on all images but the first `held`; now and then, yield the steps and predictions for those.
+
+    The run begins with first weights: those of a trained model may know the held-out images by heart.
+    """
+    model = case.untrained_copy()
     model.optimizer = Adam(safe, amsgrad=True)
     size, count = min(BATCH, len(case.x) - held), steps(case, BATCH, LABEL_STEPS)
     for step in range(count):
