@@ -536,6 +536,19 @@ def test_mnist_by_the_recipes_fresh_trained_and_pretrained(monkeypatch):
 
 
 @pytest.mark.smoke
+def test_weights_that_grew_are_not_blamed_on_their_initializer_alone():
+    model, x, y = dense(optimizer=Adam(3.0)), X(), Y()
+    assert [finding.check for finding in diagnose(model, x, y).findings] == ["learning_rate_high"]
+    (finding,) = diagnose(trained(model, x, y, 3), x, y).findings
+    assert finding.check == "large_weights"
+    assert finding.message.startswith("after 39 steps the kernel amplifies")
+    assert "a smaller learning rate, or use 'glorot_uniform'" in finding.cure
+    fresh = diagnose(with_kernels(conv(), lambda w: 50 * w), x, y).findings[0]
+    assert fresh.message.startswith("the kernel amplifies")
+    assert "learning rate" not in fresh.cure
+
+
+@pytest.mark.smoke
 def test_images_that_are_known_by_heart_are_not_judged():
     x, y = kinds(120)[0], shuffled(kinds(120)[1])
     model = trained(dense(60, 60, optimizer=Adam(0.01)), x, y, 60)

@@ -23,6 +23,8 @@ from tinycnn.support.randomness import generator
 #: Deviation of the kernel times sqrt(fan-in): by how much a layer amplifies. Initializers have 0.3 to 1.4
 #: (Glorot & Bengio 2010; He et al. 2015). Trained kernels grow to 4.
 LARGEST_GAIN, SMALLEST_GAIN = 8.0, 0.02
+#: Why a network that was trained may have such kernels.
+_GREW = {"large_weights": "a smaller learning rate", "small_weights": "a weaker weight decay or regularizer"}
 #: Share of the units of a layer with the weights of another one.
 MOST_EQUAL = 0.5
 EQUAL = 1e-5  # relative difference of weights that float32 and a few steps leave between equal units
@@ -96,6 +98,11 @@ def size(case: Case) -> Iterator[Finding]:
                 "about 1"
             )
             cure = "use 'glorot_uniform' or 'he_normal' as kernel_initializer"
+            if case.model.steps_trained:
+                message = f"after {case.model.steps_trained} steps {message}"
+                cure = (
+                    f"make the network again and diagnose it before the first step: {_GREW[check]}, or {cure}"
+                )
             yield Finding("fault", check, names[0], {name: gains[name] for name in names}, message, cure)
 
 
