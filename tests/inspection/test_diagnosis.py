@@ -211,6 +211,17 @@ def Y():
     return kinds()[1]
 
 
+def by_class():
+    """Return the order that sorts the labels of `kinds`."""
+    return np.argsort(Y(), kind="stable")
+
+
+def in_runs(length=8):
+    """Return an order of `kinds` in which as many images of a class follow each other; some are left out."""
+    rows = [np.flatnonzero(Y() == kind)[: 7 * length].reshape(7, length) for kind in range(CLASSES)]
+    return np.stack(rows, axis=1).reshape(-1)
+
+
 def rows_of(y):
     return np.eye(CLASSES, dtype=np.float32)[y]
 
@@ -235,6 +246,12 @@ PLANTED = {
         "unrelated_labels",
         lambda: (trained(dense(), X(), shuffled(Y()), 40), X(), shuffled(Y())),
     ),
+    "labels sorted": ("sorted_labels", lambda: (conv(), X()[by_class()], Y()[by_class()])),
+    "labels sorted, one-hot": (
+        "sorted_labels",
+        lambda: (conv(loss=ONE_HOT), X()[by_class()], rows_of(Y()[by_class()])),
+    ),
+    "labels in long runs": ("sorted_labels", lambda: (dense(), X()[in_runs()], Y()[in_runs()])),
     "labels half random": ("noisy_labels", lambda: (dense(), X(), noisy(0.5))),
     "labels shifted, trained before": (
         "renamed_labels",
@@ -442,7 +459,7 @@ def test_a_planted_fault_is_named_first(planted):
     expected, make = PLANTED[planted]
     report = diagnose(*make())
     assert [finding.check for finding in report.findings] == [expected], report
-    notes = {"frozen_layers", "inputs_off_centre"}
+    notes = {"frozen_layers", "inputs_off_centre", "sorted_labels"}
     assert report.healthy == (expected in notes)
 
 

@@ -40,6 +40,7 @@ CHECKS = {
     "constant_labels": "labels that are all the same",
     "missing_class": "a class without images",
     "imbalanced_labels": "a class with almost all or almost none of the images",
+    "sorted_labels": "labels in long runs of one class, of which a fit must shuffle the order (a note)",
     "unscaled_targets": "targets of a regression that are far too large or too small",
     "noisy_labels": "labels of which a part is random",
     "unrelated_labels": "labels that have nothing to do with the images: shuffled, or in another order",

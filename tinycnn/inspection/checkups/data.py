@@ -39,6 +39,8 @@ FEWEST_PIXELS = 16
 LARGEST_CLASS = 0.85
 #: A class with less than this part of an equal share, where an equal share is at least ten images.
 SMALLEST_CLASS = 0.1
+#: Labels that differ from the one before, as a part of those in a random order; the least number of those.
+SORTED, FEWEST_CHANGES = 0.2, 20
 #: Root mean square of the targets of a regression; outputs of a fresh network are of the order of 1.
 LARGEST_TARGET, SMALLEST_TARGET = 100.0, 1e-3
 #: z of the permutation test from which labels follow from images; chance reaches 4 once in 30,000 times.
@@ -168,6 +170,7 @@ def label_values(case: Case) -> Iterator[Finding]:
     if numbers is not None and case.loss.name in (*CROSSENTROPIES, BINARY):
         outputs = int(case.model.output_shape[-1])
         yield from _balance(numbers, 2 if outputs == 1 else outputs)
+        yield from _order(numbers)
     elif case.loss.name in ERRORS:
         size = float(np.sqrt(np.square(y.astype(np.float64)).mean()))
         if not SMALLEST_TARGET < size < LARGEST_TARGET:
@@ -212,6 +215,21 @@ def _balance(numbers: np.ndarray, classes: int) -> Iterator[Finding]:
         yield Finding(
             "warning", "imbalanced_labels", None, figures | {"largest_share": largest}, message, cure
         )
+
+
+def _order(numbers: np.ndarray) -> Iterator[Finding]:
+    """Find labels that are sorted, or come in long runs: batches in this order show single classes."""
+    changes = int((numbers[1:] != numbers[:-1]).sum())
+    shares = np.bincount(numbers) / len(numbers)
+    expected = float((len(numbers) - 1) * (1 - np.square(shares).sum()))
+    if expected >= FEWEST_CHANGES and changes < SORTED * expected:
+        message = (
+            f"{changes} of {len(numbers)} labels differ from the one before; expected about {expected:.0f} "
+            "in a random order"
+        )
+        cure = "let fit shuffle, as it does by default; mix batches of your own"
+        figures = {"changes": changes, "expected_changes": expected}
+        yield Finding("note", "sorted_labels", None, figures, message, cure)
 
 
 def neighbours(case: Case) -> float:
