@@ -31,6 +31,13 @@ def test_the_model_is_as_it_was(optimizer):
         np.testing.assert_array_equal(weight, other)
 
 
+def test_it_evaluates_nothing(monkeypatch):
+    """An evaluation of one image would show a bar in a notebook, and compile the kernels for one image."""
+    model = network()
+    monkeypatch.setattr(type(model), "evaluate", lambda *arguments: pytest.fail("evaluate was called"))
+    find_learning_rate(model, X, Y, steps=10, batch_size=30)
+
+
 def test_what_it_finds():
     """Rates in even steps of their logarithm; the end where it explodes; a suggestion that trains well."""
     found = find_learning_rate(network(SGD(0.1)), X, Y, 1e-4, 1e3, steps=150, batch_size=50)

@@ -87,7 +87,8 @@ def find_learning_rate(
     x, y = np.asarray(x), np.asarray(y)
     if len(x) != len(y):
         raise ValueError(f"y: expected {len(x)} labels, one for each image, received {len(y)}")
-    model.evaluate(x[:1], y[:1])  # checks the data, with errors of its own, and builds the model
+    model._compiled()
+    model.check_data(x, y)  # errors of its own; and the model is built
     before, rate = conversion.take(model), model.optimizer.learning_rate
     rates = np.geomspace(low, high, steps)
     losses: list[float] = []
