@@ -553,6 +553,17 @@ def test_mnist_by_the_recipes_fresh_trained_and_pretrained(monkeypatch):
 
 
 @pytest.mark.smoke
+def test_large_steps_after_which_the_loss_is_low_are_no_fault():
+    """Adam's first steps are as large as its rate, whatever the size of a kernel."""
+    x, y = kinds()
+    model = with_kernels(dense(20, optimizer=Adam(0.03)), lambda w: 0.2 * w)
+    report = diagnose(model, x, y)
+    assert report.figures["largest_update"] > 0.3
+    assert report.figures["loss_after"] < 0.5 * report.figures["loss"]
+    assert report.healthy, report
+
+
+@pytest.mark.smoke
 def test_weights_that_grew_are_not_blamed_on_their_initializer_alone():
     model, x, y = dense(optimizer=Adam(3.0)), X(), Y()
     assert [finding.check for finding in diagnose(model, x, y).findings] == ["learning_rate_high"]

@@ -172,7 +172,8 @@ def rate(case: Case, run: OwnRun, start: float) -> Iterator[Finding]:
         "expected about 0.001"
     )
     learned = constant is not None and start < LEARNED * constant
-    if most > LARGEST_UPDATE or _diverges(run, usual, start, constant):
+    learns = constant is not None and run.end < min(start, LEARNED * constant)
+    if (most > LARGEST_UPDATE and not learns) or _diverges(run, usual, start, constant):
         message = f"{what}, and the loss went from {start:.3g} to {run.end:.3g} in {len(run.losses)} steps"
         cure = f"try {used / 100:g}; tinycnn.training.find_learning_rate suggests one"
         yield Finding("fault", "learning_rate_high", None, figures, message, cure)
