@@ -102,7 +102,9 @@ def test_a_small_digit_in_a_corner(page, address):
     wait_for(page, "#verdict", "7, with")
     wait_for(page, "#why", "As it is drawn, without these steps, the network would say")
     assert page.locator("#steps li").count() >= 5
-    assert page.inner_text("#classes [aria-checked=true] span") == "7"  # not what the first stroke looked like
+    assert (
+        page.inner_text("#classes [aria-checked=true] span") == "7"
+    )  # not what the first stroke looked like
     page.uncheck("#prepare")
     wait_for(page, "#why", "Prepared, the network would say 7")
     assert "Unlike MNIST" in page.inner_text("#problem")
