@@ -14,6 +14,7 @@ import numpy as np
 
 from tinycnn.inspection.saliency import occlusion, saliency
 from tinycnn.inspection.trace import Trace, trace
+from tinycnn.layers import Dropout
 from tinycnn.support import html
 
 CHOICES = 5  # outputs in the table
@@ -93,7 +94,8 @@ class ImageExplanation:
 
     def _layers(self) -> list[str]:
         """Return the maps of each layer that has some, after its activation."""
-        last = {step.name: step for step in self.trace.steps if step.y.ndim == 3}
+        mapped = [step for step in self.trace.steps if step.y.ndim == 3]
+        last = {step.name: step for step in mapped if not isinstance(step.layer, Dropout)}
         made = []
         for name, step in last.items():
             H, W, C = step.y.shape
