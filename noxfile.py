@@ -38,8 +38,8 @@ def test(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Run the slow tests, among them the lessons, and those against Keras and PyTorch (1.5 GB)."""
-    session.install("-e", ".[test,peers,notebooks]")
+    """Run the slow tests: the lessons, the page in a browser, comparisons with Keras and PyTorch (1.5 GB)."""
+    session.install("-e", ".[test,peers,notebooks,browser]")
     pytest(session, "-m", "slow", "-n", "auto")
 
 

@@ -64,7 +64,7 @@ def test_the_gate_and_the_workflow_run_steps_that_exist():
     assert set(gate) <= steps
     if WORKFLOW.exists():
         called = re.findall(r"nox -s (\w+)", WORKFLOW.read_text(encoding="utf-8"))
-        assert set(called) == set(gate)
+        assert set(called) == {"smoke", *gate}  # on every system, what takes a minute
 
 
 SETUP = """
