@@ -25,7 +25,7 @@ class SGD(Optimizer):
     momentum : float
         In [0, 1].
     nesterov : bool
-        Whether p += momentum * m - rate * g instead (Sutskever et al., ICML 2013).
+        Whether p += momentum * m - rate * g instead (Bengio, Boulanger-Lewandowski & Pascanu, ICASSP 2013).
     learning_rate, global_clipnorm, weight_decay
         See `Optimizer`.
     """
