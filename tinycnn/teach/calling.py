@@ -122,12 +122,14 @@ def _array(name: str, value: Any) -> np.ndarray:
     if not isinstance(value, np.ndarray | np.generic) and not (name in SCALARS and number):
         kind = "a number" if name in SCALARS else "a NumPy array"
         raise ValueError(f"{name}: expected {kind}, received {_type_name(value)}{_advice(value)}")
-    array = np.array(value)
+    if isinstance(value, np.ma.MaskedArray):  # whose mask would be lost
+        raise ValueError(f"{name}: expected a NumPy array, received a masked array: return its data")
+    array = np.asarray(value)
     if array.dtype.kind not in "biufc":
         raise ValueError(f"{name}: expected an array of floats, received dtype {array.dtype}")
-    if array.size > LARGEST:
+    if array.size > LARGEST:  # before it is copied: a view of one number may have any shape
         raise ValueError(f"{name}: expected a small array, received shape {array.shape}")
-    return array
+    return np.array(array)
 
 
 def _type_name(value: Any) -> str:

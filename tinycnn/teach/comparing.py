@@ -18,6 +18,8 @@ from tinycnn.teach.exercises import SCALARS, Arrays, Exercise
 
 #: Of the largest expected value. Rounding in the order of the sums is far below it; a mistake is far above.
 TOLERANCES = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 3e-5}
+#: Float64 results may be computed in float32. For hints `TOLERANCES` hold: mistakes may differ by 1e-7.
+COMPUTED_IN_FLOAT32 = 1e-6
 
 
 @dataclass(frozen=True)
@@ -80,14 +82,26 @@ def _others(exercise: Exercise, number: int, received: Arrays, output: str) -> t
     wrong = (
         name
         for name, r, e in triples
-        if name != output and (r.shape != e.shape or not close(exercise, number, r, e, e).all())
+        if name != output and (r.shape != e.shape or not right(exercise, number, r, e).all())
     )
     return tuple(wrong)
 
 
-def close(exercise: Exercise, number: int, a: np.ndarray, b: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Return where two arrays of the shape of `expected` are equal, within the tolerance of a case."""
-    tolerance = TOLERANCES[exercise.dtype(number)]
+def right(exercise: Exercise, number: int, received: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Return where a result is what is expected, even if it was computed in float32."""
+    return close(exercise, number, received, expected, expected, COMPUTED_IN_FLOAT32)
+
+
+def close(
+    exercise: Exercise,
+    number: int,
+    a: np.ndarray,
+    b: np.ndarray,
+    expected: np.ndarray,
+    least: float = 0.0,
+) -> np.ndarray:
+    """Return where arrays of the shape of `expected` are equal, within the tolerance of a case or `least`."""
+    tolerance = max(TOLERANCES[exercise.dtype(number)], least)
     scale = float(np.abs(expected).max(initial=0.0))
     a, b = (z.astype(np.complex128 if z.dtype.kind == "c" else np.float64) for z in (a, b))
     with np.errstate(all="ignore"):
@@ -133,7 +147,7 @@ def _note_of_dtype(received: np.ndarray) -> str:
 
 def _value(exercise: Exercise, number: int, received: Arrays, expected: Arrays) -> Difference | None:
     for name, r, e in zip(exercise.outputs, received, expected, strict=True):
-        wrong = ~close(exercise, number, r, e, e)
+        wrong = ~right(exercise, number, r, e)
         if wrong.any():
             index = tuple(int(i) for i in np.argwhere(wrong)[0])
             at = f"{name}[{', '.join(map(str, index))}]" if index else name

@@ -95,6 +95,8 @@ FORWARD = (
         "PH below, PW columns on the left and PW on the right.",
         lambda x, w, b, s, p: forward(padded(x, p, NONE), w, b, s, NONE),
         lambda x, w, b, s, p: forward(padded(x, NONE, p), w, b, s, NONE),
+        lambda x, w, b, s, p: forward(padded(x, (2 * p[0], 2 * p[1]), NONE), w, b, s, NONE),
+        lambda x, w, b, s, p: forward(padded(x, NONE, (2 * p[0], 2 * p[1])), w, b, s, NONE),
     ),
     mistake(
         "padding with pixels of the edge",

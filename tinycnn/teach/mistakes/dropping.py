@@ -130,6 +130,11 @@ DROPOUT = (
         dropping(scale_dx=lambda rate: kept(rate) ** 2),
     ),
     mistake(
+        "scaling twice",
+        "y and dx are multiplied by 1 / (1 - rate) twice: the mask has the factor already.",
+        dropping(lambda rate: kept(rate) ** 2, lambda rate: kept(rate) ** 2),
+    ),
+    mistake(
         "multiplied by the share that is kept",
         "what is kept is multiplied by 1 - rate in training, and should be divided by it.",
         dropping(lambda rate: 1 - rate, lambda rate: 1 - rate),

@@ -67,6 +67,13 @@ def without_terms(mean: bool, variance: bool, summed: bool = False) -> Function:
     return function
 
 
+def divided_by_the_batch(dy: np.ndarray, x: np.ndarray, gamma: np.ndarray, epsilon: float) -> np.ndarray:
+    """Return dx with sums over all axes that are divided by the number of images."""
+    x_hat, inverse = parts(x, epsilon)
+    means = (np.sum(z, axis=axes_of(x)) / np.array(len(x), x.dtype) for z in (dy, dy * x_hat))
+    return gamma * inverse * (dy - next(means) - x_hat * next(means))
+
+
 dx, dgamma, dbeta = (partial(replaced, right, number) for number in range(3))
 
 BATCHNORM = (
@@ -89,6 +96,12 @@ BATCHNORM = (
         "sum against mean in dx",
         "the terms of dx that come from the mean and the variance are sums, and should be means.",
         dx(without_terms(mean=True, variance=True, summed=True)),
+    ),
+    mistake(
+        "sums divided by the batch only",
+        "the sums in dx are divided by the number of images. Divide by the count of what is added: N * H * W "
+        "for images.",
+        dx(divided_by_the_batch),
     ),
     mistake(
         "variance divided by the count minus 1",

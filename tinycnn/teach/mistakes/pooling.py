@@ -35,6 +35,17 @@ def each_window(weights: Weights, add: bool = True) -> Function:
     return function
 
 
+def assigned(dy: np.ndarray, x: np.ndarray, pool_size: Pair, strides: Pair) -> np.ndarray:
+    """Write dy to each maximum instead of adding it."""
+    dx = np.zeros(x.shape, dy.dtype)
+    for oh, ow in np.ndindex(dy.shape[1:3]):
+        rows = slice(oh * strides[0], oh * strides[0] + pool_size[0])
+        columns = slice(ow * strides[1], ow * strides[1] + pool_size[1])
+        at = first(x[:, rows, columns])
+        dx[:, rows, columns] = np.where(at, dy[:, oh, ow][:, None, None], dx[:, rows, columns])
+    return dx
+
+
 def maxima(window: np.ndarray) -> np.ndarray:
     """Return where a window (N, KH, KW, C) has its maximum."""
     return window == window.max(axis=(1, 2), keepdims=True)
@@ -99,6 +110,12 @@ MAXPOOL = (
         "where windows overlap, dx has what the last of them left there. Add to it: dx[...] += ...",
         each_window(first, add=False),
         each_window(maxima, add=False),
+    ),
+    mistake(
+        "the last window only",
+        "where windows overlap and share their maximum, dx has dy of the last window only. Add them: dx[...] "
+        "+= in a loop, or np.add.at(dx, index, dy). With arrays of indices, dx[index] += dy adds only once.",
+        assigned,
     ),
     mistake(
         "search begins at 0",
