@@ -41,7 +41,7 @@ CHECKS = {
     "missing_class": "a class without images",
     "imbalanced_labels": "a class with almost all or almost none of the images",
     "sorted_labels": "labels in long runs of one class, of which a fit must shuffle the order (a note)",
-    "unscaled_targets": "targets of a regression that are far too large or too small",
+    "unscaled_targets": "targets of a regression that are far too large or too small, or far from 0",
     "noisy_labels": "labels of which a part is random",
     "unrelated_labels": "labels that have nothing to do with the images: shuffled, or in another order",
     "renamed_labels": "other numbers for the classes than a trained network has",
@@ -286,8 +286,8 @@ def _runs(
 ) -> list[Finding]:
     """Return what short runs show, and add to the figures."""
     safe, found = runs.memorise(case)
-    if safe is None:
-        return found
+    if safe is None:  # perhaps only since it had so far to go
+        return [*signals.initial_loss(case, probe)] or found
     found += runs.labels(case, z, probe.loss, safe)
     if z >= data.RELATED and not _has(before, "blank_images"):  # blank images have labels at random
         found += runs.noisy(case, safe)

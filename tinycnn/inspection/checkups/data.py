@@ -43,6 +43,9 @@ SMALLEST_CLASS = 0.1
 SORTED, FEWEST_CHANGES = 0.2, 20
 #: Root mean square of the targets of a regression; outputs of a fresh network are of the order of 1.
 LARGEST_TARGET, SMALLEST_TARGET = 100.0, 1e-3
+#: Distance of the mean of a target from 0, in units of its deviation or of 1, whichever is larger: on the way
+#: there, the output grows a little with each step, and says nothing about the differences between images.
+FARTHEST_TARGET = 10.0
 #: z of the permutation test from which labels follow from images; chance reaches 4 once in 30,000 times.
 RELATED = 4.0
 #: Two predictors that agree this well with each other (Cohen's kappa), but with the labels only this part
@@ -150,6 +153,9 @@ def image_scale(case: Case, integers: bool) -> Iterator[Finding]:
             f"the standard deviation of the inputs is {spread:.2g}; expected at least {SMALLEST_INPUT:g}"
         )
         cure = "look whether images are scaled twice; their values should fill 0 to 1"
+        if case.x.std(dtype=np.float64) > SMALLEST_INPUT:
+            message = f"the layers before {layer.name!r} leave next to nothing of the images: {message}"
+            cure = "leave these layers out, or put a layer with weights before them"
         yield Finding("fault", "unscaled_inputs", None, figures, message, cure)
     elif abs(mean) > OFF_CENTRE * spread:
         message = f"the mean of the inputs, {mean:.2g}, is {abs(mean) / spread:.2g} times their deviation"
@@ -172,16 +178,29 @@ def label_values(case: Case) -> Iterator[Finding]:
         yield from _balance(numbers, 2 if outputs == 1 else outputs)
         yield from _order(numbers)
     elif case.loss.name in ERRORS:
-        size = float(np.sqrt(np.square(y.astype(np.float64)).mean()))
-        if not SMALLEST_TARGET < size < LARGEST_TARGET:
-            message = (
-                f"the root mean square of the targets is {size:.3g}; expected {SMALLEST_TARGET:g} to "
-                f"{LARGEST_TARGET:g}"
-            )
-            cure = "subtract their mean, divide by their deviation, and undo it after predict"
-            yield Finding(
-                "fault" if size > 1 else "warning", "unscaled_targets", None, {"rms": size}, message, cure
-            )
+        yield from _targets(y.reshape(len(y), -1).astype(np.float64))
+
+
+def _targets(y: np.ndarray) -> Iterator[Finding]:
+    """Find targets (N, K) of a regression that are far too large or too small, or far from 0."""
+    size = float(np.sqrt(np.square(y).mean()))
+    mean, spread = y.mean(axis=0), y.std(axis=0)
+    worst = int((np.abs(mean) / np.maximum(spread, 1)).argmax())
+    figures = {"rms": size, "mean": mean[worst], "deviation": spread[worst]}
+    cure = "subtract their mean, divide by their deviation, and undo it after predict"
+    if not SMALLEST_TARGET < size < LARGEST_TARGET:
+        message = (
+            f"the root mean square of the targets is {size:.3g}; expected {SMALLEST_TARGET:g} to "
+            f"{LARGEST_TARGET:g}"
+        )
+        severity = "fault" if size > 1 else "warning"
+        yield Finding(severity, "unscaled_targets", None, figures, message, cure)
+    elif abs(mean[worst]) > FARTHEST_TARGET * max(spread[worst], 1):
+        message = (
+            f"the mean of a target is {mean[worst]:.3g} at a deviation of {spread[worst]:.2g}; expected a "
+            f"mean of at most {FARTHEST_TARGET:g} times the deviation (or {FARTHEST_TARGET:g})"
+        )
+        yield Finding("fault", "unscaled_targets", None, figures, message, cure)
 
 
 def _balance(numbers: np.ndarray, classes: int) -> Iterator[Finding]:

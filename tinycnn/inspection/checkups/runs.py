@@ -18,7 +18,7 @@ import numpy as np
 
 from tinycnn.inspection.checkups import data
 from tinycnn.inspection.checkups.association import association
-from tinycnn.inspection.checkups.case import PROBED, Case, switch_off_dropout
+from tinycnn.inspection.checkups.case import ERRORS, PROBED, Case, switch_off_dropout
 from tinycnn.inspection.checkups.data import RELATED
 from tinycnn.inspection.checkups.findings import Finding
 from tinycnn.inspection.checkups.settings import largest_rate
@@ -42,12 +42,17 @@ LABEL_STEPS = (40, 300)
 LARGEST_UPDATE, SMALLEST_UPDATE = 0.3, 3e-5
 #: Steps of this size that leave the loss at this part of that of a constant prediction go to and fro.
 RESTLESS, STUCK = 0.04, 0.95
+#: A step as large as the weights, and a loss of this many times the first one: even where the loss falls
+#: afterwards, little is left of the first weights.
+OVERTHROWN, PEAK = 1.0, 2.0
+#: |mean| / deviation of targets that a network may need more than the steps of a run to reach.
+FAR_TARGET = 3.0
 #: The least size of a kernel that a change is compared with, as a gain.
 LEAST_GAIN = 0.3
 #: A loss above that of a constant prediction, in units of it, after a run whose steps are large.
 WORSE = 1.0
-#: Held-out images that a judgement of labels needs.
-FEWEST_HELD_OUT = 40
+#: Held-out images that a judgement of labels needs, and how many of them must not be of the largest class.
+FEWEST_HELD_OUT, FEWEST_OTHERS = 40, 8
 #: How often a run for labels is judged.
 JUDGEMENTS = 6
 
@@ -76,14 +81,27 @@ def memorise(case: Case) -> tuple[float | None, list[Finding]]:
     best = min(SAFE_RATES, key=lambda rate: least[rate])
     if least[best] <= STUCK * constant:  # slowly, but it learns
         return best, []
+    figures = {"loss": least[best], "constant_loss": constant, "steps": count, "images": len(x)}
+    if case.loss.name in ERRORS and _distance(y) > FAR_TARGET:
+        message = (
+            f"{len(x)} targets were not reached in {count} steps: their mean is {_distance(y):.3g} times "
+            f"their deviation; expected at most {FAR_TARGET:g}"
+        )
+        cure = "subtract their mean, divide by their deviation, and undo it after predict"
+        return None, [Finding("fault", "unscaled_targets", None, figures, message, cure)]
     message = (
         f"{len(x)} images were not learned by heart in {count} steps: the loss stayed at {least[best]:.3g}; "
         "expected "
         f"below {STUCK * constant:.3g}, since a constant prediction has {constant:.3g}"
     )
     cure = "look for a layer that passes too little on; use more units, or batch normalisation"
-    figures = {"loss": least[best], "constant_loss": constant, "steps": count, "images": len(x)}
     return None, [Finding("fault", "cannot_memorise", None, figures, message, cure)]
+
+
+def _distance(y: np.ndarray) -> float:
+    """Return |mean| / deviation of targets (N, ...), the largest one of their columns."""
+    rows = np.asarray(y, np.float64).reshape(len(y), -1)
+    return float((np.abs(rows.mean(axis=0)) / np.maximum(rows.std(axis=0), 1e-12)).max())
 
 
 def _data_loss(model: Any, x: np.ndarray, y: np.ndarray) -> float:
@@ -177,7 +195,14 @@ def rate(case: Case, run: OwnRun, start: float) -> Iterator[Finding]:
         message = f"{what}, and the loss went from {start:.3g} to {run.end:.3g} in {len(run.losses)} steps"
         cure = f"try {used / 100:g}; tinycnn.training.find_learning_rate suggests one"
         yield Finding("fault", "learning_rate_high", None, figures, message, cure)
-    elif usual < SMALLEST_UPDATE and not learned:
+    elif most > OVERTHROWN and max(run.losses) > PEAK * max(start, constant or 0.0):
+        message = (
+            f"{what}: the loss rose from {start:.3g} to {max(run.losses):.3g} and ended at {run.end:.3g}; "
+            "little is left of the first weights"
+        )
+        cure = f"try {used / 100:g}; tinycnn.training.find_learning_rate suggests one"
+        yield Finding("warning", "learning_rate_high", None, figures, message, cure)
+    elif usual < SMALLEST_UPDATE and not learned and not learns:
         yield _slow(what, figures, case.model.optimizer.global_clipnorm)
     elif run.unchanged and not learned:
         message = f"{', '.join(run.unchanged)} did not change by one bit in {len(run.losses)} steps"
@@ -232,8 +257,11 @@ def labels(case: Case, z: float, start: float, safe: float | None) -> Iterator[F
             "note", "labels_not_judged", None, figures, message, "give images that it was not trained on"
         )
         return
-    if safe is None or held < FEWEST_HELD_OUT:
+    others = held - int(case.rows[:held].sum(axis=0).max()) if case.classes else held
+    if safe is None or held < FEWEST_HELD_OUT or others < FEWEST_OTHERS:
         why = f"{held} held-out images are too few" if safe is not None else "the network was not run"
+        if safe is not None and held >= FEWEST_HELD_OUT:
+            why = f"of {held} held-out images, {others} that are not of the largest class are too few"
         yield Finding(
             "note",
             "labels_not_judged",

@@ -260,13 +260,22 @@ def initial_loss(case: Case, probe: Probe) -> Iterator[Finding]:
         yield Finding("fault", "initial_loss", None, figures, message, cure)
 
 
+def _was_trained(case: Case) -> bool:
+    """Return whether a network has learned something: it took steps, or it was loaded with biases.
+
+    Few classes that are easy to tell apart fall on different outputs of first weights too, by chance.
+    """
+    shifts = (p for layer in case.layers for p in layer.params.values() if p.ndim == 1)
+    return bool(case.model.steps_trained) or any((p != p.flat[0]).any() for p in shifts)
+
+
 def renamed_labels(case: Case, probe: Probe) -> Iterator[Finding]:
     """Find labels that are other names of the classes that a trained network predicts."""
     uniform, y = case.uniform_loss(case.y[:PROBED]), probe.y_pred
     if uniform is None or y.ndim != 2 or y.shape[1] < 2:
         return
     labels = class_numbers(case.y[:PROBED])
-    if labels is None or probe.loss < uniform + MOST_NATS:
+    if labels is None or probe.loss < uniform + MOST_NATS or not _was_trained(case):
         return
     predicted = y.argmax(axis=1)
     names = {int(c): int(np.bincount(labels[predicted == c]).argmax()) for c in np.unique(predicted)}

@@ -63,7 +63,8 @@ def equal_units(case: Case) -> Iterator[Finding]:
     """Find hidden layers whose units all have the same weights: they stay equal, as one unit."""
     shares = {}
     for layer, kernel in kernels(case)[:-1]:  # the last layer's labels differ from unit to unit
-        units = kernel.T / max(float(np.abs(kernel).max()), 1e-300)
+        units = kernel.T / np.maximum(np.abs(kernel).max(axis=0), 1e-300)[:, None]  # each in its own size
+        units = np.hstack([units, np.log(np.maximum(np.abs(kernel).max(axis=0), 1e-300))[:, None]])
         different = len(np.unique(np.round(units / EQUAL), axis=0))
         if kernel.shape[1] > 1:
             shares[str(layer.name)] = 1 - (different - (different < kernel.shape[1])) / kernel.shape[1]
