@@ -131,6 +131,16 @@ def test_first_weights_do_not_name_the_classes():
     assert found(trained, x, (y + 1) % CLASSES) == [("fault", "renamed_labels")]
 
 
+def test_first_weights_that_are_lucky_do_not_excuse_dead_units():
+    """Of easy clusters: the loss is below that of a constant prediction from the start."""
+    model = dense(20, 20)
+    model.layers[0].params["bias"] = np.where(np.arange(20) < 12, -30.0, 0.0)
+    x, y = clusters()
+    report = diagnose(model, x, y)
+    assert report.figures["loss"] < 0.8 * np.log(CLASSES)
+    assert [(f.severity, f.check) for f in report.findings] == [("fault", "dead_relus")]
+
+
 def test_few_images_of_small_classes_do_not_judge_labels():
     x, y = clusters()
     y = np.where(np.arange(len(y)) % 97 == 0, y, 0)

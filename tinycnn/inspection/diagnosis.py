@@ -247,7 +247,8 @@ def _examine(case: Case, x: np.ndarray, integers: bool, figures: dict[str, float
 def _mild(case: Case, probe: signals.Probe, found: Iterable[Finding]) -> list[Finding]:
     """Return findings, as notes those that did not keep a network from fitting the images well."""
     constant = case.constant_loss(case.y[: len(probe.y_pred)])
-    if constant is None or not probe.loss < runs.LEARNED * constant:
+    share = runs.LEARNED if case.model.steps_trained else runs.LEARNED / 2  # first weights may be lucky
+    if constant is None or not probe.loss < share * constant:
         return list(found)
     return [replace(finding, severity="note") if finding.check in HARMLESS else finding for finding in found]
 
