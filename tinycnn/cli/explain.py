@@ -8,6 +8,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from tinycnn import kernels
 from tinycnn.cli import models, output
@@ -70,8 +71,17 @@ def explain_picture(options: argparse.Namespace) -> int:
     if options.json:
         output.say_json({"file": str(options.out), **found})
     else:
-        say(f"{found['class']}, with {found['probability']:.1%}. Wrote {options.out}; open it in a browser.")
+        say(f"{said(found, model.output_shape[-1])}. Wrote {options.out}; open it in a browser.")
     return 0
+
+
+def said(found: dict[str, Any], outputs: int) -> str:
+    """Return the largest output in words; percent are for probabilities alone."""
+    if outputs == 1:
+        return f"The output is {found['output']:.4g}"
+    if found["probability"] is None:
+        return f"{found['class']}, with an output of {found['output']:.4g}"
+    return f"{found['class']}, with {found['probability']:.1%}"
 
 
 def pass_of(row: Row) -> tuple[str, ...]:

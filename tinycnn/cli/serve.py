@@ -21,6 +21,8 @@ from tinycnn.training.batches import split
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 PORT = 8000
+HTTP_PORT = 80  # that a browser leaves out of an address
+PATIENCE = 1  # seconds that Ctrl-C leaves to clients that are connected
 MNIST_CLASSES = 10
 
 
@@ -49,13 +51,14 @@ def run(options: argparse.Namespace) -> int:
     site = Site(film, examples(film.model, options.data))
     with listening(options.port) as sock:
         port = sock.getsockname()[1]
-        app = make_app(site, [f"{host}:{port}" for host in LOOPBACK])
+        app = make_app(site, hosts(port))
         address = f"http://{LOOPBACK[0]}:{port}"
         say(f"{address}  (Ctrl-C ends)")
         output.flush()
         if options.open:
             webbrowser.open(address)
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+        config.timeout_graceful_shutdown = PATIENCE
         uvicorn.Server(config).run(sockets=[sock])
     return 0
 
@@ -66,7 +69,7 @@ def film_of(options: argparse.Namespace) -> Film:
     Raises
     ------
     ValueError
-        For a model that does not take images.
+        For a model that does not take images, or whose output is not flat.
     """
     if options.model is None and options.checkpoint is not None:
         film = Film(None, options.checkpoint)
@@ -74,7 +77,7 @@ def film_of(options: argparse.Namespace) -> Film:
         film = Film(models.load(options.model or models.PRETRAINED), options.checkpoint)
     for name in film.skipped:
         output.note(f"{name}: not a model of these layers; left out of the film")
-    views.image_shape(film.model)
+    views.check_model(film.model)
     return film
 
 
@@ -98,6 +101,12 @@ def examples(model: tinycnn.Sequential, data: Path | None) -> views.Examples | N
         )
     _, kept = split(y, min(VALIDATION_IMAGES / len(x), 0.1), VALIDATION_SEED)
     return views.Examples(scale_images(x[kept[: views.EXAMPLES]]), y[kept[: views.EXAMPLES]])
+
+
+def hosts(port: int) -> list[str]:
+    """Return the names under which a browser of this machine may address the server."""
+    names = [f"{name}:{port}" for name in LOOPBACK]
+    return [*names, *LOOPBACK] if port == HTTP_PORT else names
 
 
 def listening(port: int) -> socket.socket:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn.inspection.saliency import occlusion, saliency
-from tinycnn.inspection.trace import Trace, trace
+from tinycnn.inspection.trace import Trace, gives_probabilities, trace
 from tinycnn.layers import Dropout
 from tinycnn.support import html
 
@@ -58,15 +58,19 @@ class ImageExplanation:
             image = image[0]
         if len(model.output_shape) != 1:
             raise ValueError(f"{model.name}: expected a flat output, received {model.output_shape}")
-        self.name = model.name
+        self.name, self._shares = model.name, gives_probabilities(model)
         self.label = int(np.argmax(trace(model, image).output)) if label is None else label
         self.trace: Trace = trace(model, image, self.label)
         self.saliency = saliency(model, image, self.label)
         self.occlusion = occlusion(model, image, min(self.label, model.output_shape[0] - 1))
 
     def __repr__(self) -> str:
-        choices = ", ".join(f"{i}: {share:.1%}" for i, share in self._choices())
+        choices = ", ".join(f"{i}: {self._written(value, 1)}" for i, value in self._choices())
         return f"<{self.name} of an image: {choices}; loss for class {self.label}: {self.trace.loss:.4g}>"
+
+    def _written(self, value: float, places: int) -> str:
+        """Return an output as text: percent are for probabilities alone."""
+        return f"{value:.{places}%}" if self._shares else f"{value:.4g}"
 
     def _choices(self) -> list[tuple[int, float]]:
         output = self.trace.output
@@ -87,9 +91,9 @@ class ImageExplanation:
             f"<figcaption>{escape(text)}</figcaption></figure>"
             for pixels, text in pictures
         )
-        rows = [(i, f"{share:.2%}") for i, share in self._choices()]
+        rows = [(i, self._written(value, 2)) for i, value in self._choices()]
         loss = f"loss for class {self.label}: {self.trace.loss:.4g}"
-        table = html.table(("class", "probability"), rows, numbers=1)
+        table = html.table(("class", "probability" if self._shares else "output"), rows, numbers=1)
         return f"<div>{figures}{table}<p>{escape(loss)}</p>{''.join(self._layers())}</div>"
 
     def _layers(self) -> list[str]:

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.layers import Activation, Conv2D, Dense, Dropout, Layer
-from tinycnn.losses import Loss, SparseCategoricalCrossentropy
+from tinycnn.layers import Activation, Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, Layer
+from tinycnn.losses import BinaryCrossentropy, Loss, SparseCategoricalCrossentropy
 from tinycnn.support import checks
 
 
@@ -99,8 +99,8 @@ def trace(model: Any, image: np.ndarray, label: int | None = None) -> Trace:
     image : float ndarray of shape (H, W, C)
         As the model takes it.
     label : int, optional
-        The class, from 0, that the loss is computed for. The loss is the model's, or cross-entropy if it is
-        not compiled.
+        The class, from 0, that the loss is computed for. The loss is the model's. If it is not compiled, it is
+        cross-entropy: binary for a single output, and of logits where no softmax or sigmoid ends the model.
 
     Raises
     ------
@@ -162,9 +162,20 @@ def twin(model: Any) -> list[tuple[str, Layer]]:
     return found
 
 
+def gives_probabilities(model: Any) -> bool:
+    """Return whether the outputs of a model are probabilities: softmax or sigmoid is its last activation."""
+    for layer in reversed(model.layers):
+        if not isinstance(layer, Dropout | Flatten | GlobalAveragePooling2D):  # these leave them probabilities
+            return getattr(layer, "activation", None) in ("softmax", "sigmoid")
+    return False
+
+
 def _loss(model: Any) -> Loss:
-    found: Loss = SparseCategoricalCrossentropy() if model.loss is None else model.loss
-    return found
+    if model.loss is not None:
+        found: Loss = model.loss
+        return found
+    kind = BinaryCrossentropy if model.output_shape[-1] == 1 else SparseCategoricalCrossentropy
+    return kind(from_logits=not gives_probabilities(model))
 
 
 def _target(model: Any, label: int) -> np.ndarray:

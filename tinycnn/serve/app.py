@@ -92,7 +92,7 @@ def make_app(site: Site, hosts: list[str]) -> Any:
         from anyio import CapacityLimiter, to_thread
         from starlette.applications import Starlette
         from starlette.requests import Request
-        from starlette.responses import FileResponse, JSONResponse
+        from starlette.responses import FileResponse, Response
         from starlette.routing import Mount, Route
         from starlette.staticfiles import StaticFiles
     except ImportError as error:
@@ -102,15 +102,15 @@ def make_app(site: Site, hosts: list[str]) -> Any:
     def endpoint(view: Callable[[Site, bytes], Json]) -> Any:
         """Return the endpoint that answers with what a view returns; it runs in a thread, a few at once."""
 
-        async def answer(request: Request) -> JSONResponse:
+        async def answer(request: Request) -> Response:
             content = await request.body()
             if not limiter:
                 limiter.append(CapacityLimiter(AT_ONCE))
             try:
                 found = await to_thread.run_sync(_on_numpy, view, site, content, limiter=limiter[0])
-            except (TypeError, ValueError) as error:
-                return JSONResponse({"error": str(error)}, 400)
-            return JSONResponse(found)
+                return Response(found, media_type="application/json")
+            except (TypeError, ValueError, OSError) as error:  # OSError: a file of the film has gone
+                return Response(json.dumps({"error": str(error)}), 400, media_type="application/json")
 
         return answer
 
@@ -126,13 +126,15 @@ def make_app(site: Site, hosts: list[str]) -> Any:
     return Guard(Starlette(routes=routes), hosts)
 
 
-def _on_numpy(view: Callable[[Site, bytes], Json], site: Site, content: bytes) -> Json:
-    """Return what a view returns, computed by NumPy unless another algorithm is asked for.
+def _on_numpy(view: Callable[[Site, bytes], Json], site: Site, content: bytes) -> str:
+    """Return what a view returns as JSON, computed by NumPy unless another algorithm is asked for.
 
-    One image is computed before a kernel would be compiled.
+    One image is computed before a kernel would be compiled. Numbers that overflow are refused here, so that
+    NumPy need not warn of them.
     """
-    with use_algorithm("im2col" if requested().algorithm == "auto" else requested().algorithm):
-        return view(site, content)
+    algorithm = requested().algorithm
+    with use_algorithm("im2col" if algorithm == "auto" else algorithm), np.errstate(all="ignore"):
+        return views.as_json(view(site, content))
 
 
 # The fields of a request.

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import gzip
 import io
-import json
 import os
 import re
 from pathlib import Path
@@ -23,7 +22,7 @@ from tinycnn import activations
 from tinycnn.datasets.pictures import picture_from_bytes, reduced
 from tinycnn.inspection.saliency import contributions, occlusion
 from tinycnn.inspection.terms import operation_of, window_geometry
-from tinycnn.inspection.trace import Step, Trace, trace
+from tinycnn.inspection.trace import Step, Trace, gives_probabilities, trace
 from tinycnn.kernels.selection import requested, use_algorithm
 from tinycnn.layers import Activation, AveragePooling2D, BatchNormalization, Conv2D, Dense, MaxPooling2D
 from tinycnn.serve import views
@@ -31,7 +30,21 @@ from tinycnn.support import files
 
 PAGE = Path(__file__).parent / "page"
 # In the order in which one needs the other; together they are one script.
-SCRIPTS = ("arrays", "file", "source", "drawing", "maps", "detail", "output", "film", "saving", "main")
+SCRIPTS = (
+    "arrays",
+    "file",
+    "source",
+    "drawing",
+    "latest",
+    "opening",
+    "maps",
+    "detail",
+    "output",
+    "place",
+    "film",
+    "saving",
+    "main",
+)
 MOST_PARAMETERS = 20_000_000  # of a model: a page of 110 MB
 MOST_CLASSES = 10  # that gradients are written for: the most probable
 LONGEST = 560  # pixels of the picture as it is shown
@@ -59,7 +72,8 @@ def write_page(
     Returns
     -------
     dict
-        "class" and "probability" of the largest output, and the size of the file in "bytes".
+        "class" and "output" of the largest output; "probability", the same, or None where the outputs are no
+        probabilities; the size of the file in "bytes".
 
     Raises
     ------
@@ -68,14 +82,17 @@ def write_page(
         large for a page.
     """
     target = files.writable(path)
-    with use_algorithm("im2col" if requested().algorithm == "auto" else requested().algorithm):
+    algorithm = requested().algorithm
+    with use_algorithm("im2col" if algorithm == "auto" else algorithm), np.errstate(all="ignore"):
         numbers = explained(model, picture, as_drawn)
-    packed = base64.b64encode(gzip.compress(json.dumps(numbers).encode(), 6, mtime=0)).decode("ascii")
+    packed = base64.b64encode(gzip.compress(views.as_json(numbers).encode(), 6, mtime=0)).decode("ascii")
     content = whole_page(packed).encode()
     with files.atomic_path(target) as temporary:
         temporary.write_bytes(content)
     output = np.array(numbers["output"])
-    return {"class": int(output.argmax()), "probability": float(output.max()), "bytes": len(content)}
+    best, value = int(output.argmax()), float(output.max())
+    probability = value if gives_probabilities(model) else None
+    return {"class": best, "output": value, "probability": probability, "bytes": len(content)}
 
 
 def explained(model: Any, picture: bytes, as_drawn: bool = False) -> Json:
@@ -86,6 +103,7 @@ def explained(model: Any, picture: bytes, as_drawn: bool = False) -> Json:
     ValueError
         See `write_page`.
     """
+    views.check_model(model)
     if model.count_params() > MOST_PARAMETERS:
         raise ValueError(
             f"{model.name}: expected at most {MOST_PARAMETERS:,} parameters for a page, "
@@ -98,7 +116,7 @@ def explained(model: Any, picture: bytes, as_drawn: bool = False) -> Json:
     image = views.decoded(found[name], tuple(model.input_shape))
     compared = None if found.get(other) is None else views.decoded(found[other], tuple(model.input_shape))
     whole = trace(model, image)
-    labels = labels_of(whole, model)
+    labels = labels_of(whole)
     traces = [trace(model, image, label) for label in labels]
     covered = occlusion(model, image)
     last = whole.steps[-1]
@@ -124,10 +142,8 @@ def explained(model: Any, picture: bytes, as_drawn: bool = False) -> Json:
     }
 
 
-def labels_of(found: Trace, model: Any) -> list[int]:
+def labels_of(found: Trace) -> list[int]:
     """Return the classes that gradients are written for: the most probable, in their order."""
-    if found.output.ndim != 1:
-        raise ValueError(f"{model.name}: expected a flat output, received {found.output.shape}")
     best = np.argsort(-found.output, kind="stable")[:MOST_CLASSES]
     return sorted(best.tolist())
 

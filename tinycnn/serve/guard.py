@@ -50,7 +50,7 @@ class Guard:
                 await self.app(scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        problem = self._problem(headers)
+        problem = self._problem(headers, _is_visit(scope, headers))
         if problem:
             await _answer(send, *problem)
             return
@@ -60,7 +60,7 @@ class Guard:
             return
         await self.app(scope, _whole(body, receive), _with_headers(send))
 
-    def _problem(self, headers: dict[bytes, bytes]) -> tuple[int, str] | None:
+    def _problem(self, headers: dict[bytes, bytes], is_visit: bool) -> tuple[int, str] | None:
         """Return the status and the reason to refuse a request for its headers."""
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if host not in self.hosts:
@@ -68,7 +68,7 @@ class Guard:
         origin = headers.get(b"origin")
         if origin is not None and origin.decode("latin-1").lower() != f"http://{host}":
             return 403, "Origin: expected this page's own"
-        if headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin"):
+        if not is_visit and headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin"):
             return 403, "Sec-Fetch-Site: expected a request of this page"
         length = headers.get(b"content-length", b"0")
         if not length.isdigit():
@@ -90,6 +90,12 @@ class Guard:
                 return None
             if not message.get("more_body"):
                 return b"".join(parts)
+
+
+def _is_visit(scope: Scope, headers: dict[bytes, bytes]) -> bool:
+    """Return whether a reader opens the page, perhaps by a link on another site: that site reads nothing of it."""
+    kind = headers.get(b"sec-fetch-mode"), headers.get(b"sec-fetch-dest")
+    return scope["method"] == "GET" and scope["path"] == "/" and kind == (b"navigate", b"document")
 
 
 def _whole(body: bytes, receive: Any) -> Any:

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from tinycnn.datasets.pictures import picture_from_bytes, reduced
 from tinycnn.inspection.costs import receptive_fields
 from tinycnn.inspection.saliency import contributions, occlusion, receptive_region, saliency
 from tinycnn.inspection.terms import Terms, backward_terms, forward_terms
-from tinycnn.inspection.trace import Step, trace
+from tinycnn.inspection.trace import Step, gives_probabilities, trace
 from tinycnn.layers import Activation
 from tinycnn.metrics import confusion_matrix
 
@@ -81,6 +82,23 @@ def as_bytes(array: np.ndarray) -> Json:
     return {"shape": list(array.shape), "low": low, "high": high, "data": data}
 
 
+def as_json(value: Json) -> str:
+    """Return a view as JSON in ASCII.
+
+    Raises
+    ------
+    ValueError
+        When one of its numbers is not finite: JSON has no word for it.
+    """
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError as error:
+        raise ValueError(
+            "numbers: expected finite ones, received NaN or infinity: the model diverged in training, its file "
+            "is damaged, or the image is too bright"
+        ) from error
+
+
 def description(model: Any) -> Json:
     """Return what the page has to know of a model before it computes anything."""
     fields = receptive_fields(model.layers)
@@ -88,6 +106,7 @@ def description(model: Any) -> Json:
         "name": model.name,
         "input_shape": list(model.input_shape),
         "digits": tuple(model.input_shape) == MNIST_SHAPE,
+        "probabilities": gives_probabilities(model),
         "parameters": model.count_params(),
         "layers": [
             {
@@ -151,6 +170,13 @@ def image_shape(model: Any) -> tuple[int, int, int]:
     if len(shape) != 3 or shape[2] not in (1, 3):
         raise ValueError(f"{model.name}: expected a model for images of 1 or 3 channels, received {shape}")
     return shape[0], shape[1], shape[2]
+
+
+def check_model(model: Any) -> None:
+    """Raise ValueError for a model that the page cannot show: of no pictures, or without classes."""
+    image_shape(model)
+    if len(model.output_shape) != 1:
+        raise ValueError(f"{model.name}: expected a flat output, received {model.output_shape}")
 
 
 def look(model: Any, image: np.ndarray, label: int | None = None) -> Json:

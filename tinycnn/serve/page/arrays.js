@@ -77,6 +77,12 @@ export function short(number) {
   return size >= 1e-3 && size < 1e5 ? number.toPrecision(4).replace(/\.?0+$/, "") : number.toExponential(2);
 }
 
+/** Write a text where it is new: a screen reader says again what is written again. */
+export function say(id, text) {
+  const place = document.getElementById(id);
+  if (place.textContent !== text) place.textContent = text;
+}
+
 /** Return a share as text, such as 99.3 %. */
 export function percent(share, places = 1) {
   return `${(100 * share).toFixed(places)} %`;

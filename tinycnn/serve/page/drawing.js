@@ -11,16 +11,18 @@ export class Drawing {
     this.changed = changed;
     this.context = canvas.getContext("2d", { willReadFrequently: true });
     this.last = null;
+    this.pointer = null; // of the stroke: a second finger draws nothing
     this.down = false; // whether the arrow keys draw
     this.cursor = { x: canvas.width / 2, y: canvas.height / 2 };
     canvas.addEventListener("pointerdown", (event) => this.start(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
-    for (const end of ["pointerup", "pointercancel"]) {
-      canvas.addEventListener(end, () => (this.last = null));
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
+      canvas.addEventListener(end, (event) => this.end(event));
     }
     canvas.addEventListener("keydown", (event) => this.key(event));
     this.past = [];
     this.fill();
+    this.mark();
   }
 
   fill() {
@@ -74,7 +76,8 @@ export class Drawing {
   }
 
   start(event) {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || this.last) return;
+    this.pointer = event.pointerId;
     this.canvas.setPointerCapture(event.pointerId);
     this.keep();
     this.last = this.place(event);
@@ -84,7 +87,7 @@ export class Drawing {
   }
 
   move(event) {
-    if (!this.last) return;
+    if (!this.last || event.pointerId !== this.pointer) return;
     // a fast hand makes several points between two frames
     const events = event.getCoalescedEvents?.() ?? [];
     for (const each of events.length ? events : [event]) {
@@ -92,6 +95,10 @@ export class Drawing {
       this.line(this.last, next);
       this.last = next;
     }
+  }
+
+  end(event) {
+    if (event.pointerId === this.pointer) this.last = this.pointer = null;
   }
 
   key(event) {
@@ -116,6 +123,15 @@ export class Drawing {
       return;
     }
     event.preventDefault();
+    this.mark();
+  }
+
+  /** Show where the arrow keys' pen is, and whether it is down. */
+  mark() {
+    const place = this.canvas.nextElementSibling;
+    place.style.left = `${(100 * this.cursor.x) / this.canvas.width}%`;
+    place.style.top = `${(100 * this.cursor.y) / this.canvas.height}%`;
+    place.classList.toggle("down", this.down);
   }
 
   line(from, to) {

@@ -1,14 +1,17 @@
 // The page: what is drawn, chosen and shown, and when the source is asked.
 
-import { colour, element, encoded, numbers, paint, pixel, reach, short } from "./arrays.js";
-import { showBackward, showForward, showSeen } from "./detail.js";
+import { colour, encoded, numbers, paint, pixel, reach, say } from "./arrays.js";
 import { Drawing } from "./drawing.js";
 import { makeFilm, showConfusion } from "./film.js";
+import { fail, latest } from "./latest.js";
 import { Maps } from "./maps.js";
-import { isLogarithm, largest, lossText, makeClasses, showClasses, showSteps, verdict } from "./output.js";
+import { bindInput } from "./opening.js";
+import { largest, lossText, makeClasses, showClasses, showSteps, verdict } from "./output.js";
+import { backwardAt, forwardAt } from "./place.js";
 import { saveJson, savePng } from "./saving.js";
 import { findSource } from "./source.js";
 
+const NOTHING = "Nothing is shown that could be saved: draw something first.";
 const OVERLAY = 196; // pixels: side of the map of pixels
 const $ = (id) => document.getElementById(id);
 // `label` is the class that loss and gradients are of: the prediction, until `isChosen` by the reader
@@ -25,31 +28,6 @@ const state = {
 let source = null;
 let maps = []; // of the image and of each layer
 
-// One request at a time of each kind: while one runs, only the newest of the others waits.
-function latest(run) {
-  let running = false;
-  let next = null;
-  return async function ask(...arguments_) {
-    if (running) {
-      next = arguments_;
-      return;
-    }
-    running = true;
-    try {
-      await run(...arguments_);
-      $("failure").textContent = "";
-    } catch (error) {
-      $("failure").textContent = error.message;
-    }
-    running = false;
-    if (next) {
-      const waiting = next;
-      next = null;
-      ask(...waiting);
-    }
-  };
-}
-
 function chosen(name) {
   return document.querySelector(`input[name=${name}]:checked`).value;
 }
@@ -62,7 +40,15 @@ function request(more = {}) {
 // The picture, and what is made of it before the network sees it.
 
 const readPicture = latest(async (blob) => {
-  const pictures = await source.picture(blob);
+  let pictures = null;
+  try {
+    pictures = await source.picture(blob);
+  } catch (error) {
+    state.pictures = null; // what is shown is that of another picture
+    showSteps(null);
+    forget("The picture cannot be read.");
+    throw error;
+  }
   if (state.hasPicture) receive(pictures); // it was not cleared meanwhile
 });
 
@@ -84,24 +70,30 @@ function chooseImage() {
   const unlike = warnings[prepare ? "prepared" : "drawn"];
   if (unlike.length) $("problem").textContent = `Unlike MNIST's images: ${unlike.join("; ")}`;
   look();
-  compare(prepare && prepared ? drawn : prepared, !prepare);
+  compareOther();
+}
+
+function compareOther() {
+  const prepare = $("prepare").checked && state.model.digits;
+  compare(prepare ? state.pictures.drawn : state.pictures.prepared, !prepare);
 }
 
 /** Say what the network takes the other image for: as it is drawn, or prepared. */
 const compare = latest(async (other, isPrepared) => {
   if (!other) {
-    $("why").textContent = "";
+    say("why", "");
     return;
   }
   const { output } = await source.predict({ image: other, frame: state.frame });
+  if (!state.image) return; // it was cleared meanwhile
   const what = isPrepared ? "Prepared" : "As it is drawn, without these steps";
-  $("why").textContent = `${what}, the network would say ${verdict(output)}.`;
+  say("why", `${what}, the network would say ${verdict(output)}.`);
 });
 
 /** Forget the image and all that was computed from it. */
 function forget(text) {
   Object.assign(state, { image: null, look: null, place: null, label: null, isChosen: false });
-  $("verdict").textContent = text;
+  say("verdict", text);
   for (const id of ["loss", "why", "pixels-text"]) $(id).textContent = "";
   $("detail").hidden = true;
   $("overlay").width = $("overlay").height = 0;
@@ -117,7 +109,7 @@ function forget(text) {
 
 const look = latest(async () => {
   if (!state.image) return;
-  const found = await source.look(request());
+  const found = await source.look(request()).catch(unlook);
   if (!state.image) return; // it was cleared meanwhile
   state.look = found;
   const { output, loss, label } = found; // another class may have been chosen meanwhile
@@ -125,13 +117,27 @@ const look = latest(async () => {
     state.label = largest(output);
     if (label !== null) look(); // the gradients are those of another class
   }
-  $("verdict").textContent = verdict(output);
+  say("verdict", verdict(output));
   showClasses(output, state.label);
   $("loss").textContent = loss === null ? "" : lossText(loss, label, output[label]);
-  showLayers();
+  if (chosen("view") !== "weights") showLayers(); // weights are not those of an image
   showPixels();
   showPlace();
 });
+
+/** Take away what is not that of the image, the class and the frame which are chosen now. */
+function unlook(error) {
+  state.look = null;
+  say("loss", "");
+  if (chosen("view") !== "weights") for (const map of maps) map.clear();
+  if (source.live) {
+    say("verdict", "The network has no answer.");
+    showClasses(null, state.label ?? 0);
+  } else {
+    showClasses(null, state.label); // of a class that the page has no gradients of
+  }
+  throw error;
+}
 
 function chooseLabel(label) {
   state.label = label;
@@ -154,7 +160,10 @@ function showLayers() {
 }
 
 const showWeights = latest(async () => {
-  const { layers } = await source.weights({ frame: state.frame });
+  const { layers } = await source.weights({ frame: state.frame }).catch((error) => {
+    for (const map of maps) map.clear();
+    throw error;
+  });
   if (chosen("view") !== "weights") return;
   maps[0].clear();
   for (const [i, map] of maps.slice(1).entries()) map.showKernel(layers[i].kernel);
@@ -170,107 +179,44 @@ function choose(map, index) {
 }
 
 const showPlace = latest(async () => {
-  const shown = state.place && state.image && chosen("view") !== "weights";
+  const { place, image } = state;
+  const view = chosen("view");
+  const shown = place && image && view !== "weights";
   $("detail").hidden = !shown;
-  if (!shown) return;
-  const { map, index } = state.place;
-  if (chosen("view") === "backward") await backwardAt(map, index);
-  else await forwardAt(map, index);
-});
-
-/** Show the terms of a value, and the pixels that it depends on. */
-async function forwardAt(map, index) {
-  const { layer } = map;
-  if (map === maps[0]) {
-    const value = maps[0].at(index);
-    $("detail-body").replaceChildren(element("p", `Pixel ${index.join(", ")} of the image is ${short(value)}.`));
-    return;
-  }
-  const terms = await source.terms(request({ layer: layer.name, index, part: "sums" }));
-  const has = layer.activation !== "linear" && layer.kind !== "Activation";
-  const after = has ? await source.terms(request({ layer: layer.name, index, part: "activation" })) : null;
-  const added = source.adds(layer.name) && (await source.pixels(request({ kind: "contributions", layer: layer.name, index })));
-  showForward($("detail-body"), layer, index, terms, after);
-  showSeen($("detail-body"), state.image, terms.region, added && numbers(added));
-}
-
-/** Show the terms of a value's gradient: they come from the layer behind. */
-async function backwardAt(map, index) {
+  const isReady = view === "forward" || state.look?.loss != null;
+  if (!shown || !isReady || !place.map.array) return; // the maps come, and ask again
+  const { map, index } = place;
   const next = maps[maps.indexOf(map) + 1];
-  if (next) {
-    const terms = await source.terms(request({ layer: next.layer.name, index, part: "gradient" }));
-    showBackward($("detail-body"), next.layer, index, terms);
-    return;
-  }
-  const { loss, output, label } = state.look;
-  const lines = [`The gradient of the loss by output ${index[0]} is ${short(map.at(index))}.`];
-  if (isLogarithm(loss, output[label])) {
-    lines.push(`The loss is -ln p of class ${label}: its derivative is -1 / p there, and 0 elsewhere.`);
-  }
-  $("detail-body").replaceChildren(...lines.map((line) => element("p", line)));
-}
+  const asked = request({ layer: (view === "backward" ? next : map)?.layer.name, index });
+  const show = await (view === "backward" ? backwardAt : forwardAt)(source, asked, { map, next, image, look: state.look });
+  if (state.place === place && state.image && chosen("view") === view) show($("detail-body")); // not chosen anew meanwhile
+});
 
 // Which pixels matter.
 
 const TEXTS = {
   none: "What the network sees.",
   saliency: "How much the loss of the class changes with each pixel.",
-  occlusion: "How much of the class's probability is lost when a square of 5 x 5 pixels is covered: red is lost.",
+  occlusion: "How much of the class's output is lost when a square of 5 x 5 pixels is covered: red is lost.",
 };
 
 const showPixels = latest(async () => {
   if (!state.image) return;
+  const { image } = state;
   const kind = chosen("kind");
-  $("pixels-text").textContent = TEXTS[kind];
-  const [height, width] = state.image.shape;
-  let at = (i, j) => pixel(state.image, i, j);
+  const [height, width] = image.shape;
+  let at = (i, j) => pixel(image, i, j);
   if (kind !== "none") {
     const { values } = numbers(await source.pixels(request({ kind, label: state.label })));
     const most = reach(values);
     at = (i, j) => colour(values[i * width + j] / most);
   }
+  if (!state.image || chosen("kind") !== kind) return; // cleared, or another map chosen, meanwhile
+  say("pixels-text", TEXTS[kind]);
   paint($("overlay"), height, width, at, Math.max(1, Math.round(OVERLAY / Math.max(height, width))));
 });
 
-// Images of one's own, and examples.
-
-function bindInput(drawing) {
-  const open = async (file) => {
-    if (!file) return;
-    try {
-      drawing.show(await createImageBitmap(file));
-    } catch {
-      $("problem").textContent = `${file.name}: expected an image`;
-      return;
-    }
-    state.hasPicture = true;
-    readPicture(file);
-  };
-  let number = 0;
-  const example = latest(async () => {
-    const { image } = await source.example({ number: number++ });
-    const array = numbers(image);
-    const canvas = element("canvas");
-    paint(canvas, array.shape[0], array.shape[1], (i, j) => pixel(array, i, j));
-    drawing.show(canvas);
-    drawing.changed();
-  });
-  $("clear").addEventListener("click", () => drawing.clear());
-  $("undo").addEventListener("click", () => drawing.undo());
-  $("example").hidden = !state.model.examples;
-  $("example").addEventListener("click", () => example());
-  const chosenFile = () => {
-    open($("file").files[0]);
-    $("file").value = ""; // the same file may be opened again
-  };
-  $("file").addEventListener("change", chosenFile);
-  if ($("file").files.length) chosenFile();
-  document.addEventListener("dragover", (event) => event.preventDefault());
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    open(event.dataTransfer.files[0]);
-  });
-}
+// The drawing.
 
 /** Read the drawing, or forget everything when it is empty. */
 async function drawn(drawing) {
@@ -303,20 +249,35 @@ function bindChoices() {
     input.addEventListener("change", () => showPixels());
   }
   window.addEventListener("resize", () => showLayers());
-  $("json").addEventListener("click", () => state.look && saveJson(state));
-  $("png").addEventListener("click", () => savePng(maps));
+  $("json").addEventListener("click", () => {
+    fail("saving", state.look ? "" : NOTHING);
+    if (state.look) saveJson(state);
+  });
+  $("png").addEventListener("click", () => {
+    const shown = maps.filter(({ array }) => array);
+    fail("saving", shown.length ? "" : NOTHING);
+    if (shown.length) savePng(shown);
+  });
 }
 
 const confuse = latest(async () => {
   if (!$("confusion").open) return;
   $("confusion-text").textContent = "Counting …";
-  showConfusion(await source.confusion({ frame: state.frame }));
+  const found = await source.confusion({ frame: state.frame }).catch((error) => {
+    $("confusion-text").textContent = "";
+    $("matrix").replaceChildren(); // it was that of another frame
+    throw error;
+  });
+  showConfusion(found);
 });
 
 function showFrame(number) {
   state.frame = number;
-  if (state.image) look();
-  else showLayers();
+  if (!state.image || chosen("view") === "weights") showLayers();
+  if (state.image) {
+    look();
+    compareOther();
+  }
   confuse();
 }
 
@@ -333,7 +294,7 @@ async function begin() {
     $("input-title").textContent = "Draw, or open an image";
   }
   const last = model.layers[model.layers.length - 1].output_shape;
-  makeClasses(last[last.length - 1], chooseLabel);
+  makeClasses(last[last.length - 1], model.probabilities, chooseLabel);
   const image = { name: "image", kind: "the input", output_shape: model.input_shape, activation: "linear" };
   maps = [image, ...model.layers].map((layer) => {
     const map = new Maps(layer, (index) => choose(map, index));
@@ -348,7 +309,11 @@ async function begin() {
     await openFile();
     return;
   }
-  bindInput(drawing);
+  const read = (blob) => {
+    state.hasPicture = true;
+    readPicture(blob);
+  };
+  bindInput(drawing, model.examples ? source.example : null, read);
   if (!drawing.empty) drawn(drawing);
 }
 

@@ -2,6 +2,8 @@
 
 import { element, numbers, paint, percent, pixel, short } from "./arrays.js";
 
+let areShares = true; // whether the outputs are probabilities
+
 /** Show each step of the preparation as a small picture. */
 export function showSteps(steps) {
   const items = Object.entries(steps ?? {}).map(([name, step]) => {
@@ -15,8 +17,9 @@ export function showSteps(steps) {
   document.getElementById("steps").replaceChildren(...items);
 }
 
-/** Make a bar for each class; `choose(number)` is called for one that is chosen. */
-export function makeClasses(count, choose) {
+/** Make a bar for each class; `choose(number)` is called for one that is chosen. Percent are for probabilities. */
+export function makeClasses(count, probabilities, choose) {
+  areShares = probabilities;
   const list = document.getElementById("classes");
   for (let i = 0; i < count; i++) {
     const row = element("button", "", "class");
@@ -27,7 +30,7 @@ export function makeClasses(count, choose) {
     row.append(element("span", String(i)), bar, element("span", "", "number"));
     row.addEventListener("click", () => choose(i));
     row.addEventListener("keydown", (event) => {
-      const move = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      const move = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
       if (!move) return;
       event.preventDefault();
       const next = (i + move + count) % count;
@@ -41,10 +44,11 @@ export function makeClasses(count, choose) {
 
 /** Show the outputs as bars, and which class is chosen; without outputs, empty bars. */
 export function showClasses(output, label) {
+  const most = output && !areShares ? Math.max(...output.map(Math.abs)) || 1 : 1;
   for (const [i, row] of [...document.getElementById("classes").children].entries()) {
-    const share = output ? Math.min(Math.max(output[i], 0), 1) : 0;
+    const share = output ? Math.min(Math.max(output[i] / most, 0), 1) : 0;
     row.querySelector("span span").style.width = `${100 * share}%`;
-    row.querySelector(".number").textContent = output ? percent(output[i], 2) : "";
+    row.querySelector(".number").textContent = output ? written(output[i], 2) : "";
     row.setAttribute("aria-checked", String(i === label));
     row.tabIndex = i === label ? 0 : -1;
   }
@@ -59,12 +63,16 @@ export function largest(output) {
 export function verdict(output) {
   if (output.length === 1) return `Output ${short(output[0])}`;
   const best = largest(output);
-  return `${best}, with ${percent(output[best])}`;
+  return areShares ? `${best}, with ${percent(output[best])}` : `${best}, with an output of ${short(output[best])}`;
+}
+
+function written(value, places) {
+  return areShares ? percent(value, places) : short(value);
 }
 
 /** Return whether a loss is the plain cross-entropy of a probability. */
 export function isLogarithm(loss, probability) {
-  return Math.abs(loss + Math.log(probability)) < 1e-4 * (1 + loss);
+  return areShares && Math.abs(loss + Math.log(probability)) < 1e-4 * (1 + loss);
 }
 
 /** Return the loss in words, with its formula where it is the plain cross-entropy. */

@@ -24,8 +24,7 @@ export function saveJson({ model, image, look }) {
 }
 
 /** Save the pictures of the layers, one below the other. */
-export function savePng(maps) {
-  const shown = maps.filter(({ canvas }) => canvas.width);
+export function savePng(shown) {
   const whole = document.createElement("canvas");
   whole.width = Math.max(...shown.map(({ canvas }) => canvas.width));
   whole.height = shown.reduce((sum, { canvas }) => sum + canvas.height + TITLE + 4, 0);
