@@ -6,6 +6,8 @@ from PIL import Image
 
 from tests.serve.test_app import network
 from tests.serve.test_explainer import digit, numbers
+from tinycnn import Sequential
+from tinycnn.layers import Dense, Flatten
 
 pytestmark = pytest.mark.smoke
 
@@ -29,6 +31,17 @@ def test_a_page(call, files):
     done = call("explain", "digit.PNG", "--model", "model.h5", "-o", "page.html", "--as-drawn", "--json")
     assert done.json["file"] == "page.html"
     assert numbers((files / "page.html").read_text(encoding="utf-8"))["prepare"] is False
+
+
+@pytest.mark.parametrize(("units", "activation"), [(3, None), (1, "sigmoid")])
+def test_what_is_no_share_is_no_percentage(call, files, units, activation):
+    model = Sequential([Flatten(), Dense(units, activation=activation)], seed=0, input_shape=(28, 28, 1))
+    model.save(files / "other.npz")
+    done = call("explain", "digit.PNG", "--model", "other.npz", "-o", "page.html")
+    output = numbers((files / "page.html").read_text(encoding="utf-8"))["output"]
+    best, value = int(np.argmax(output)), f"{max(output):.4g}"
+    said = f"The output is {value}" if units == 1 else f"{best}, with an output of {value}"
+    assert done.out == f"{said}. Wrote page.html; open it in a browser.\n"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -66,6 +67,38 @@ def test_many_clients_lose_nothing(server):
     assert ask(port, "GET", "/")[0] == 200
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=20) in (0, 130)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_it_with_clients_connected(tmp_path):
+    """Soon, and without a traceback, although one client sends no more and one waits for a computation."""
+    layers = [Conv2D(24, 5), Flatten(), Dense(3, activation="softmax")]
+    Sequential(layers, seed=0, input_shape=(128, 128, 3)).save(tmp_path / "model.npz")
+    arguments = [sys.executable, "-m", "tinycnn", "serve", "model.npz", "--port", "0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(arguments, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as process:
+        port = int(process.stdout.readline().split()[0].rpartition(":")[2])
+        body = {"image": encoded(np.ones((128, 128, 3))), "kind": "occlusion", "label": 1}
+        content = json.dumps(body).encode()
+        head = (
+            f"POST /api/pixels HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {len(content)}\r\n\r\n"
+        )
+        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
+        clients[0].sendall(head.encode())
+        clients[1].sendall(head.encode() + content)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=8) == 130
+        assert "Traceback" not in process.stderr.read()
+        for client in clients:
+            client.close()
+
+
+@pytest.mark.smoke
+def test_the_names_of_the_server():
+    """A browser leaves out port 80."""
+    assert serve.hosts(8000) == ["127.0.0.1:8000", "localhost:8000", "[::1]:8000"]
+    assert {"127.0.0.1", "localhost", "localhost:80"} <= set(serve.hosts(80))
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import pytest
 
 from tinycnn import Sequential
 from tinycnn.inspection.costs import receptive_fields
-from tinycnn.inspection.saliency import contributions, occlusion, receptive_region, saliency
+from tinycnn.inspection.saliency import contributions, occlusion, occlusion_map, receptive_region, saliency
 from tinycnn.layers import AveragePooling2D, Conv2D, Dense, Flatten, MaxPooling2D
 
 pytestmark = pytest.mark.smoke
@@ -117,3 +117,17 @@ def test_region_after_a_dense_layer_and_of_wrong_places():
     for wrong in ((7, 0, 0), (0, 0), (-1, 0, 0)):
         with pytest.raises(ValueError, match="index: expected one inside of shape"):
             receptive_region(model, "conv2d_1", wrong)
+
+
+@pytest.mark.parametrize(("shape", "stride"), [((9, 7, 2), 1), ((90, 70, 2), 3)])
+def test_an_occlusion_map_has_an_entry_for_each_pixel(shape, stride):
+    """That of the nearest square; of a large image squares and distances are larger."""
+    model = Sequential([Flatten(), Dense(3, activation="softmax")], seed=0, input_shape=shape)
+    image = np.random.default_rng(1).random(shape).astype(np.float32)
+    found = occlusion_map(model, image, 1)
+    squares = occlusion(model, image, 1, 5 * stride, stride)
+    assert found.shape == shape[:2]
+    for i, j in ((0, 0), (4, 5), (shape[0] - 2, shape[1] - 1)):
+        nearest = [min(round(k / stride), n - 1) for k, n in zip((i, j), squares.shape, strict=True)]
+        assert found[i, j] == squares[tuple(nearest)]
+    np.testing.assert_array_equal(occlusion_map(model, image)[..., 1], found)

@@ -139,3 +139,19 @@ def test_a_layer_that_is_not_there():
         ValueError, match=r"layer: expected one of conv2d_1, batch_normalization_1, .* 'conv2d_9'"
     ):
         trace(network(), IMAGE).of("conv2d_9")
+
+
+@pytest.mark.parametrize(("units", "activation"), [(4, None), (4, "softmax"), (1, None), (1, "sigmoid")])
+def test_the_loss_of_a_model_that_is_not_compiled(units, activation):
+    """Cross-entropy of the probabilities that the outputs are, or stand for."""
+    model = Sequential([Flatten(), Dense(units, activation=activation)], seed=0, input_shape=(3, 2, 1))
+    image = np.random.default_rng(1).random((3, 2, 1)).astype(np.float32)
+    y = model(image[np.newaxis])[0].astype(np.float64)
+    if units == 1:
+        p = y[0] if activation else 1 / (1 + np.exp(-y[0]))
+        expected = {0: -np.log(1 - p), 1: -np.log(p)}
+    else:
+        p = y if activation else np.exp(y) / np.exp(y).sum()
+        expected = {0: -np.log(p[0]), 3: -np.log(p[3])}
+    for label, loss in expected.items():
+        assert trace(model, image, label).loss == pytest.approx(loss, rel=1e-5)

@@ -203,6 +203,7 @@ WRONG = [
     ("/api/pixels", request(kind="x"), "kind: expected 'saliency'"),
     ("/api/pixels", request(kind="saliency"), "label: expected the class"),
     ("/api/pixels", request(), "kind: expected"),
+    ("/api/terms", request(layer="\ud800", index=[0, 0, 0]), "layer: expected one of conv2d_1"),
     ("/api/weights", {"frame": 3}, "frame: expected a number below 0"),
     ("/api/weights", b"[" * 100_000, "body: expected JSON"),
     ("/api/example", {"number": -1}, "examples: expected"),
@@ -269,13 +270,15 @@ def test_a_film(tmp_path, model):
     network((12, 10, 3)).save(tmp_path / "other.npz")
     (tmp_path / "damaged.h5").write_bytes(b"no model")
     (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "link.npz").symlink_to(tmp_path / "nowhere")
     film = Film(model, tmp_path)
     assert [(frame.path.name, frame.epochs) for frame in film.frames] == [
         ("c.npz", 1),
         ("b.npz", 3),
         ("a.h5", 7),
     ]
-    assert sorted(film.skipped) == ["damaged.h5", "other.npz"]
+    assert sorted(film.skipped) == ["damaged.h5", "folder.npz", "link.npz", "other.npz"]
     client = Client(make_app(Site(film), [HOST]), HOST)
     frames = client.get("/api/model").json()["frames"]
     assert frames[1] == {"name": "b.npz", "epochs": 3, "steps": 0}
@@ -361,3 +364,42 @@ def test_confusion_and_examples(tmp_path):
 def test_the_output_alone(client, model):
     found = client.post("/api/predict", json=request()).json()
     np.testing.assert_allclose(found["output"], model(IMAGE[np.newaxis])[0], atol=1e-6)
+
+
+def test_numbers_that_are_not_finite(model):
+    """400 and the reason, not a number that JSON has no word for."""
+    broken = network()
+    broken.layers[0].params["kernel"][...] = np.nan
+    client = Client(make_app(Site(Film(broken)), [HOST]), HOST)
+    for body in (request(), request(label=1)):
+        answer = client.post("/api/look", json=body)
+        assert answer.status_code == 400
+        assert "expected finite ones, received NaN or infinity" in answer.json()["error"]
+
+
+def test_a_frame_whose_file_has_gone(tmp_path):
+    network().save(tmp_path / "a.npz")
+    client = Client(make_app(Site(Film(None, tmp_path)), [HOST]), HOST)
+    (tmp_path / "a.npz").unlink()
+    answer = client.post("/api/weights", json={"frame": 0})
+    assert answer.status_code == 400
+    assert "a.npz" in answer.json()["error"]
+
+
+def test_a_link_on_another_site_opens_the_page(client):
+    """A visit alone: nothing is read, and no other path is opened."""
+    visit = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert client.get("/", headers=visit).status_code == 200
+    assert client.get("/api/model", headers=visit).status_code == 403
+    assert client.get("/", headers=visit | {"Sec-Fetch-Dest": "iframe"}).status_code == 403
+    assert client.get("/", headers=visit | {"Origin": "http://evil.example"}).status_code == 403
+
+
+def test_the_page_knows_what_outputs_are():
+    """Probabilities, or numbers; an output that is not flat is refused."""
+    for last, expected in (("softmax", True), ("sigmoid", True), (None, False), ("relu", False)):
+        model = Sequential([Flatten(), Dense(3, activation=last)], seed=0, input_shape=(9, 8, 1))
+        assert views.description(model)["probabilities"] is expected
+    maps = Sequential([Conv2D(3, 2)], seed=0, input_shape=(9, 8, 1))
+    with pytest.raises(ValueError, match=r"expected a flat output, received \(8, 7, 3\)"):
+        views.check_model(maps)

@@ -177,6 +177,56 @@ def test_saving(page, address):
         assert picture.height > 500
 
 
+def test_saving_before_anything_is_shown(page, address):
+    page.goto(address)
+    page.wait_for_selector("#classes button")
+    page.click("#png")
+    wait_for(page, "#failure", "Nothing is shown that could be saved")
+    draw_seven(page)
+    page.wait_for_function("() => document.getElementById('failure').textContent === ''")
+
+
+def test_logits_are_no_percentages(page, tmp_path):
+    """Drawn with the mouse, and a large photo; a second finger adds nothing."""
+    model = Sequential([Flatten(), Dense(10)], seed=0, input_shape=(28, 28, 1))
+    model.save(tmp_path / "model.npz")
+    arguments = [sys.executable, "-m", "tinycnn", "serve", "model.npz", "--port", "0"]
+    with subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        page.goto(process.stdout.readline().split()[0])
+        draw_seven(page)
+        wait_for(page, "#verdict", "with an output of")
+        assert "%" not in page.inner_text("#classes")
+        page.click("#clear")
+        pixels = rng.integers(0, 256, (1900, 1700, 3), dtype=np.uint8)
+        pixels[300:1500, 700:900] //= 8
+        (tmp_path / "photo.png").write_bytes(png(pixels))  # 9.7 MB, above what the server takes
+        page.uncheck("#prepare")
+        page.set_input_files("#file", tmp_path / "photo.png")
+        wait_for(page, "#verdict", "with an output of")
+        process.kill()
+
+
+def test_a_second_finger_draws_nothing(page, address):
+    page.goto(address)
+    page.wait_for_selector("#classes button")
+    inked = page.evaluate("""() => {
+        const paper = document.getElementById("paper");
+        const box = paper.getBoundingClientRect();
+        paper.setPointerCapture = () => {};
+        const send = (kind, pointerId, x, y) => paper.dispatchEvent(new PointerEvent(kind, {
+            pointerId, button: 0, clientX: box.left + x, clientY: box.top + y, bubbles: true }));
+        send("pointerdown", 1, 40, 40);
+        send("pointerdown", 2, 240, 240);
+        send("pointermove", 2, 245, 240);
+        send("pointerup", 2, 245, 240);
+        send("pointermove", 1, 40, 140);
+        send("pointerup", 1, 40, 140);
+        const lit = (x, y) => paper.getContext("2d").getImageData(x, y, 1, 1).data[0];
+        return [lit(40, 90), lit(140, 140), lit(242, 240)];
+    }""")
+    assert inked == [255, 0, 0]
+
+
 def test_wrong_files(page, address, tmp_path):
     """A sentence; the page goes on."""
     page.goto(address)

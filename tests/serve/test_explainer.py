@@ -144,3 +144,15 @@ def test_wrong_pictures_and_models(tmp_path, monkeypatch):
     assert not path.exists()
     with pytest.raises(OSError, match="folder"):
         write_page(network(), png(digit()), tmp_path / "no" / "page.html")
+
+
+def test_a_model_of_logits_or_of_nan(tmp_path):
+    """No probability is said of logits; NaN is refused, and no file is left."""
+    model = Sequential([Flatten(), Dense(4)], seed=0, input_shape=(28, 28, 1))
+    found = write_page(model, png(digit()), tmp_path / "page.html", as_drawn=True)
+    output = numbers((tmp_path / "page.html").read_text(encoding="utf-8"))["output"]
+    assert (found["class"], found["output"], found["probability"]) == (np.argmax(output), max(output), None)
+    model.layers[1].params["bias"][2] = np.nan
+    with pytest.raises(ValueError, match="expected finite ones"):
+        write_page(model, png(digit()), tmp_path / "nan.html", as_drawn=True)
+    assert not (tmp_path / "nan.html").exists()

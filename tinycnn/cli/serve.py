@@ -6,9 +6,14 @@
 """
 
 import argparse
+import logging
+import os
 import socket
+import threading
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tinycnn
 from tinycnn.cli import models, output
@@ -57,9 +62,11 @@ def run(options: argparse.Namespace) -> int:
         output.flush()
         if options.open:
             webbrowser.open(address)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, ws="none")
         config.timeout_graceful_shutdown = PATIENCE
-        uvicorn.Server(config).run(sockets=[sock])
+        server = uvicorn.Server(config)
+        server.handle_exit = leaving(server.handle_exit)
+        server.run(sockets=[sock])
     return 0
 
 
@@ -101,6 +108,19 @@ def examples(model: tinycnn.Sequential, data: Path | None) -> views.Examples | N
         )
     _, kept = split(y, min(VALIDATION_IMAGES / len(x), 0.1), VALIDATION_SEED)
     return views.Examples(scale_images(x[kept[: views.EXAMPLES]]), y[kept[: views.EXAMPLES]])
+
+
+def leaving(handle_exit: Callable[..., None]) -> Callable[..., None]:
+    """Return a handler of Ctrl-C that ends the process although a thread computes: nothing of it is kept."""
+
+    def leave(number: int, frame: Any) -> None:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # no traceback of a cancelled request
+        timer = threading.Timer(PATIENCE + 0.5, os._exit, [128 + number])
+        timer.daemon = True
+        timer.start()
+        handle_exit(number, frame)
+
+    return leave
 
 
 def hosts(port: int) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.inspection.saliency import occlusion, saliency
+from tinycnn.inspection.saliency import occlusion_map, saliency
 from tinycnn.inspection.trace import Trace, gives_probabilities, trace
 from tinycnn.layers import Dropout
 from tinycnn.support import html
@@ -62,7 +62,7 @@ class ImageExplanation:
         self.label = int(np.argmax(trace(model, image).output)) if label is None else label
         self.trace: Trace = trace(model, image, self.label)
         self.saliency = saliency(model, image, self.label)
-        self.occlusion = occlusion(model, image, min(self.label, model.output_shape[0] - 1))
+        self.occlusion = occlusion_map(model, image, min(self.label, model.output_shape[0] - 1))
 
     def __repr__(self) -> str:
         choices = ", ".join(f"{i}: {self._written(value, 1)}" for i, value in self._choices())

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from tinycnn.layers import AveragePooling2D, Conv2D, Dense, Flatten, GlobalAvera
 from tinycnn.support import checks
 
 IMAGES_AT_ONCE = 256  # of an occlusion map
+MOST_SQUARES = 1024  # of `occlusion_map`: each pixel of 32 x 32
 
 
 def saliency(model: Any, image: np.ndarray, label: int) -> np.ndarray:
@@ -99,6 +101,36 @@ def occlusion(
     losses = model.forward(x[np.newaxis]) - np.concatenate(covered)
     found: np.ndarray = losses.reshape(len(rows), len(columns), -1)
     return found if label is None else found[..., label]
+
+
+def covered_side(shape: tuple[int, ...]) -> int:
+    """Return the side of the square that `occlusion_map` covers in an image (H, W, C), in pixels."""
+    return 5 * _coarseness(shape)
+
+
+def occlusion_map(model: Any, image: np.ndarray, label: int | None = None) -> np.ndarray:
+    """Return `occlusion` for each pixel, (H, W) or (H, W, outputs), of a large image with larger squares.
+
+    So about `MOST_SQUARES` images are computed, whatever the size: a pixel has the entry of the square whose
+    middle is nearest.
+
+    Raises
+    ------
+    ValueError
+        See `occlusion`.
+    """
+    H, W = model.input_shape[:2]
+    stride = _coarseness(model.input_shape)
+    found = occlusion(model, image, label, covered_side(model.input_shape), stride)
+    nearest = [
+        np.minimum((np.arange(side) + stride // 2) // stride, count - 1)
+        for side, count in zip((H, W), found.shape, strict=False)
+    ]
+    return found[np.ix_(*nearest)]
+
+
+def _coarseness(shape: tuple[int, ...]) -> int:
+    return max(1, math.ceil(math.sqrt(shape[0] * shape[1] / MOST_SQUARES)))
 
 
 def contributions(model: Any, image: np.ndarray, name: str, index: tuple[int, ...]) -> np.ndarray:

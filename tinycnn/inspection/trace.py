@@ -165,7 +165,9 @@ def twin(model: Any) -> list[tuple[str, Layer]]:
 def gives_probabilities(model: Any) -> bool:
     """Return whether the outputs of a model are probabilities: softmax or sigmoid is its last activation."""
     for layer in reversed(model.layers):
-        if not isinstance(layer, Dropout | Flatten | GlobalAveragePooling2D):  # these leave them probabilities
+        if not isinstance(
+            layer, Dropout | Flatten | GlobalAveragePooling2D
+        ):  # these leave them probabilities
             return getattr(layer, "activation", None) in ("softmax", "sigmoid")
     return False
 

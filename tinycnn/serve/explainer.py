@@ -20,7 +20,7 @@ import numpy as np
 
 from tinycnn import activations
 from tinycnn.datasets.pictures import picture_from_bytes, reduced
-from tinycnn.inspection.saliency import contributions, occlusion
+from tinycnn.inspection.saliency import contributions, occlusion_map
 from tinycnn.inspection.terms import operation_of, window_geometry
 from tinycnn.inspection.trace import Step, Trace, gives_probabilities, trace
 from tinycnn.kernels.selection import requested, use_algorithm
@@ -118,7 +118,7 @@ def explained(model: Any, picture: bytes, as_drawn: bool = False) -> Json:
     whole = trace(model, image)
     labels = labels_of(whole)
     traces = [trace(model, image, label) for label in labels]
-    covered = occlusion(model, image)
+    covered = occlusion_map(model, image)
     last = whole.steps[-1]
     return {
         "model": {**views.description(model), "frames": [], "examples": 0},

@@ -85,7 +85,7 @@ class Film:
                 continue
             try:
                 model = tinycnn.load_model(path)
-            except ValueError:
+            except (ValueError, OSError):  # damaged, a folder of such a name, a link to nowhere
                 self.skipped.append(path.name)
             else:
                 frame = Frame(path, model.epochs_trained, _steps(model))

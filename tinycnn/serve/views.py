@@ -20,7 +20,7 @@ import numpy as np
 from tinycnn.datasets import digit_steps, unlike_mnist
 from tinycnn.datasets.pictures import picture_from_bytes, reduced
 from tinycnn.inspection.costs import receptive_fields
-from tinycnn.inspection.saliency import contributions, occlusion, receptive_region, saliency
+from tinycnn.inspection.saliency import contributions, covered_side, occlusion_map, receptive_region, saliency
 from tinycnn.inspection.terms import Terms, backward_terms, forward_terms
 from tinycnn.inspection.trace import Step, gives_probabilities, trace
 from tinycnn.layers import Activation
@@ -107,6 +107,7 @@ def description(model: Any) -> Json:
         "input_shape": list(model.input_shape),
         "digits": tuple(model.input_shape) == MNIST_SHAPE,
         "probabilities": gives_probabilities(model),
+        "covered": covered_side(model.input_shape),
         "parameters": model.count_params(),
         "layers": [
             {
@@ -279,7 +280,7 @@ def pixels(
         raise ValueError(f"kind: expected 'saliency', 'occlusion' or 'contributions', received {kind!r}")
     if label is None:
         raise ValueError(f"label: expected the class that the {kind} is of, received none")
-    return encoded((saliency if kind == "saliency" else occlusion)(model, image, label))
+    return encoded((saliency if kind == "saliency" else occlusion_map)(model, image, label))
 
 
 def weights(model: Any) -> Json:

@@ -112,6 +112,7 @@ const look = latest(async () => {
   const found = await source.look(request()).catch(unlook);
   if (!state.image) return; // it was cleared meanwhile
   state.look = found;
+  fail("saving", "");
   const { output, loss, label } = found; // another class may have been chosen meanwhile
   if (!state.isChosen && state.label !== largest(output)) {
     state.label = largest(output);
@@ -181,10 +182,11 @@ function choose(map, index) {
 const showPlace = latest(async () => {
   const { place, image } = state;
   const view = chosen("view");
-  const shown = place && image && view !== "weights";
+  // without maps of this view they come, and ask again
+  const isReady = place?.map.array && (view === "forward" || (view === "backward" && state.look?.loss != null));
+  const shown = image && isReady;
   $("detail").hidden = !shown;
-  const isReady = view === "forward" || state.look?.loss != null;
-  if (!shown || !isReady || !place.map.array) return; // the maps come, and ask again
+  if (!shown) return;
   const { map, index } = place;
   const next = maps[maps.indexOf(map) + 1];
   const asked = request({ layer: (view === "backward" ? next : map)?.layer.name, index });
@@ -197,7 +199,7 @@ const showPlace = latest(async () => {
 const TEXTS = {
   none: "What the network sees.",
   saliency: "How much the loss of the class changes with each pixel.",
-  occlusion: "How much of the class's output is lost when a square of 5 x 5 pixels is covered: red is lost.",
+  occlusion: "How much of the class's output is lost when a square around the pixel is covered: red is lost.",
 };
 
 const showPixels = latest(async () => {
@@ -212,7 +214,7 @@ const showPixels = latest(async () => {
     at = (i, j) => colour(values[i * width + j] / most);
   }
   if (!state.image || chosen("kind") !== kind) return; // cleared, or another map chosen, meanwhile
-  say("pixels-text", TEXTS[kind]);
+  say("pixels-text", kind === "occlusion" ? `${TEXTS[kind]} Its side is ${state.model.covered} pixels.` : TEXTS[kind]);
   paint($("overlay"), height, width, at, Math.max(1, Math.round(OVERLAY / Math.max(height, width))));
 });
 
