@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, ws="none")
         config.timeout_graceful_shutdown = PATIENCE
         server = uvicorn.Server(config)
-        server.handle_exit = leaving(server.handle_exit)
+        server.handle_exit = leaving(server.handle_exit)  # type: ignore[method-assign]
         server.run(sockets=[sock])
     return 0
 

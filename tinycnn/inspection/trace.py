@@ -99,7 +99,7 @@ def trace(model: Any, image: np.ndarray, label: int | None = None) -> Trace:
     image : float ndarray of shape (H, W, C)
         As the model takes it.
     label : int, optional
-        The class, from 0, that the loss is computed for. The loss is the model's. If it is not compiled, it is
+        The class, from 0, that the loss is computed for. The loss is the model's. Without one it is
         cross-entropy: binary for a single output, and of logits where no softmax or sigmoid ends the model.
 
     Raises

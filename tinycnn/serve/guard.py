@@ -93,7 +93,7 @@ class Guard:
 
 
 def _is_visit(scope: Scope, headers: dict[bytes, bytes]) -> bool:
-    """Return whether a reader opens the page, perhaps by a link on another site: that site reads nothing of it."""
+    """Return whether a reader opens the page, perhaps by a link on another site; that site reads nothing."""
     kind = headers.get(b"sec-fetch-mode"), headers.get(b"sec-fetch-dest")
     return scope["method"] == "GET" and scope["path"] == "/" and kind == (b"navigate", b"document")
 

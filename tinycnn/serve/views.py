@@ -94,8 +94,8 @@ def as_json(value: Json) -> str:
         return json.dumps(value, allow_nan=False)
     except ValueError as error:
         raise ValueError(
-            "numbers: expected finite ones, received NaN or infinity: the model diverged in training, its file "
-            "is damaged, or the image is too bright"
+            "numbers: expected finite ones, received NaN or infinity: the model diverged in training, "
+            "its file is damaged, or the image is too bright"
         ) from error
 
 
