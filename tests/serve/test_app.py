@@ -302,7 +302,7 @@ def test_frames_are_ordered_by_steps(tmp_path):
         kept.save(tmp_path / name)
     film = Film(None, tmp_path)
     names = [frame.path.name for frame in film.frames]
-    assert names == ["epoch_9.npz", "epoch_10.npz", "checkpoint.npz", "a.npz"]
+    assert names == ["epoch_9.npz", "epoch_10.npz", "x.npz", "a.npz"]
     assert film.model.seed == 400  # the page begins with the last
     assert film.skipped == []
 

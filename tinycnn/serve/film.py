@@ -43,7 +43,7 @@ class Film:
     ----------
     model : Sequential
     frames : list of Frame
-        By steps, epochs and name; of two files of one step, the first.
+        By steps, epochs and name; of two files of one step, the last.
     skipped : list of str
         Names of model files that do not belong to the model.
 
@@ -70,8 +70,10 @@ class Film:
         for frame, layers in found:
             if layers != _layers(model):
                 self.skipped.append(frame.path.name)
-            elif not (self.frames and frame.steps and self.frames[-1].steps == frame.steps):
-                self.frames.append(frame)
+                continue
+            if self.frames and frame.steps and self.frames[-1].steps == frame.steps:
+                del self.frames[-1]
+            self.frames.append(frame)
         if not self.frames:
             what = "models" if model is None else f"models of the same layers as {model.name}"
             raise FileNotFoundError(f"{folder}: expected {what}, found none")
