@@ -472,10 +472,13 @@ def test_generator_ends(keras):
 
 
 def test_look_ahead(keras):
-    for fit, expected in ((ours().fit, 4), (theirs(keras).fit, 5)):
+    ahead = []
+    for fit in (ours().fit, theirs(keras).fit):
         seen = []
         quiet(fit, batches(50, seen), steps_per_epoch=2, epochs=2, verbose=0)
-        assert len(seen) == expected
+        ahead.append(len(seen) - 4)
+    assert ahead[0] == 0
+    assert ahead[1] >= 1  # two, where its threads are quick
 
 
 def test_generator_batch_size(keras):
