@@ -32,6 +32,7 @@ def in_subprocess(name, *options, folder):
     )
 
 
+@pytest.mark.slow
 def test_conv(tmp_path, quick_machine, capsys):
     """All passes of one layer: figures that fit each other, and a picture."""
     options = ["--rounds", "1", "--batch-size", "2", "--layers", "conv2", "--algorithms", "im2col,direct"]

@@ -54,11 +54,13 @@ def check_pools(algorithm, case):
     assert_same_product(got["averagepool2d"], dy, x, got["averagepool2d_grad_input"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", every_algorithm())
 def test_a_larger_convolution(algorithm):
     check_convolution(algorithm, CONV)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", every_algorithm())
 def test_larger_pools(algorithm):
     check_pools(algorithm, POOL)
