@@ -19,7 +19,7 @@ def _nothing_compiled(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "h5" else pytest.mark.slow) for name in FORMATS]
+    "name", [pytest.param(name, marks=() if name == "npz" else pytest.mark.slow) for name in FORMATS]
 )
 def test_damaged_files_are_loaded_or_refused(tmp_path, name):
     """60 inputs of each format; docs/runs has the logs of longer runs."""
@@ -74,6 +74,7 @@ def test_what_a_reader_does_is_seen(tmp_path, expected, monkeypatch):
     assert fuzz.in_child(READERS[expected], tmp_path / "input.x")[0].startswith(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_run_goes_on_where_its_log_ends(tmp_path):
     """The same inputs, whether in one run or in two."""
