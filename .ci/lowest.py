@@ -17,7 +17,7 @@ REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(\[[\w,.-]+\])?(?P<operator>>=|==)(?
 
 
 def lowest(text: str, extras: list[str]) -> list[str]:
-    """Return a constraint for each requirement, in the order of setup.cfg.
+    """Return a constraint for each package, in the order of setup.cfg: the highest of its lowest versions.
 
     Parameters
     ----------
@@ -36,7 +36,16 @@ def lowest(text: str, extras: list[str]) -> list[str]:
     lines = parser["options"]["install_requires"].splitlines()
     for extra in extras:
         lines += parser["options.extras_require"][extra].splitlines()
-    return list(dict.fromkeys(constraint(line) for line in lines if line.strip()))
+    found: dict[str, str] = {}
+    for line in filter(str.strip, lines):
+        name, _, version = constraint(line).partition("==")
+        found[name] = max(found.get(name, version), version, key=numbers)
+    return [f"{name}=={version}" for name, version in found.items()]
+
+
+def numbers(version: str) -> list[int]:
+    """Return the numbers in a version: "10.1" is higher than "9.4"."""
+    return [int(number) for number in re.findall(r"\d+", version)]
 
 
 def constraint(requirement: str) -> str:

@@ -89,6 +89,21 @@ def test_lowest_versions():
     assert lowest.lowest(SETUP, []) == expected[:2]
 
 
+def test_of_two_lowest_versions_the_highest_is_one():
+    """As pip needs it: extras may ask for different ones."""
+    text = """[options]
+install_requires =
+    pillow>=9.4
+[options.extras_require]
+a =
+    pillow>=10.1
+    numpy>=1.3
+b =
+    pillow>=9.12
+"""
+    assert lowest.lowest(text, ["a", "b"]) == ["pillow==10.1", "numpy==1.3"]
+
+
 @pytest.mark.parametrize("requirement", ["numpy", "numpy<2", "numpy!=1.25"])
 def test_a_requirement_without_a_lowest_version_is_refused(requirement):
     """It would be tested with the newest only."""
