@@ -33,14 +33,19 @@ def test_a_page(call, files):
     assert numbers((files / "page.html").read_text(encoding="utf-8"))["prepare"] is False
 
 
-@pytest.mark.parametrize(("units", "activation"), [(3, None), (1, "sigmoid")])
+@pytest.mark.parametrize(("units", "activation"), [(3, None), (1, None), (1, "sigmoid")])
 def test_what_is_no_share_is_no_percentage(call, files, units, activation):
+    """A single probability is that of class 1."""
     model = Sequential([Flatten(), Dense(units, activation=activation)], seed=0, input_shape=(28, 28, 1))
     model.save(files / "other.npz")
     done = call("explain", "digit.PNG", "--model", "other.npz", "-o", "page.html")
     output = numbers((files / "page.html").read_text(encoding="utf-8"))["output"]
-    best, value = int(np.argmax(output)), f"{max(output):.4g}"
-    said = f"The output is {value}" if units == 1 else f"{best}, with an output of {value}"
+    best, value = int(np.argmax(output)), max(output)
+    said = f"{best}, with an output of {value:.4g}"
+    if activation == "sigmoid":
+        said = f"{int(value > 0.5)}, with {max(value, 1 - value):.1%}"
+    elif units == 1:
+        said = f"The output is {value:.4g}"
     assert done.out == f"{said}. Wrote page.html; open it in a browser.\n"
 
 

@@ -145,7 +145,7 @@ def frozen(model, *numbers):
 
 
 class Scale(Layer):
-    """A layer y = x / 2 with the mistake that it is told."""
+    """A layer y = x / 2 with the mistake of the test."""
 
     def __init__(self, mistake, name=None):
         super().__init__(name)

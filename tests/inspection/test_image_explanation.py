@@ -95,3 +95,19 @@ def test_colours_of_numbers():
         [128, 128, 128],
     ]
     assert found.tolist()[5] == [144, 178, 214]
+
+
+def test_a_single_probability_is_that_of_class_1():
+    """What it loses, class 0 gains; a single output that is no probability stays one."""
+    image = rng.random((9, 7, 1))
+    for activation, classes in (("sigmoid", 2), (None, 1)):
+        layers = [Conv2D(3, 2, activation="relu"), Flatten(), Dense(1, activation=activation)]
+        model = Sequential(layers, seed=1, input_shape=(9, 7, 1), dtype="float64")
+        output = float(model(image[np.newaxis])[0, 0])
+        found = model.explain_image(image)
+        assert found.outputs.tolist() == pytest.approx([1 - output, output][-classes:])
+        assert found.label == int(output > 0.5 and classes == 2)
+        lost = occlusion(model, image, 0)
+        for label in (0, 1):
+            sign = -1 if classes == 2 and label == 0 else 1
+            np.testing.assert_allclose(model.explain_image(image, label).occlusion, sign * lost, atol=1e-12)

@@ -403,3 +403,19 @@ def test_the_page_knows_what_outputs_are():
     maps = Sequential([Conv2D(3, 2)], seed=0, input_shape=(9, 8, 1))
     with pytest.raises(ValueError, match=r"expected a flat output, received \(8, 7, 3\)"):
         views.check_model(maps)
+
+
+def test_occlusion_of_both_classes_of_a_single_probability():
+    """Class 0 gains what class 1 loses; there is no third."""
+    layers = [Conv2D(2, 3, activation="relu"), Flatten(), Dense(1, activation="sigmoid")]
+    model = Sequential(layers, seed=1, input_shape=(28, 28, 1))
+    client = Client(make_app(Site(Film(model)), [HOST]), HOST)
+    lost = occlusion(model, IMAGE, 0)
+    for label, sign in ((1, 1), (0, -1)):
+        found = client.post("/api/pixels", json=request(kind="occlusion", label=label)).json()
+        np.testing.assert_allclose(array(found), sign * lost, atol=1e-6)
+    answer = client.post("/api/pixels", json=request(kind="occlusion", label=2))
+    assert (answer.status_code, answer.json()["error"]) == (
+        400,
+        "label: expected a class below 2, received 2",
+    )

@@ -387,3 +387,24 @@ def test_a_file_opened_from_disk(page, tmp_path):
     page.check("input[value=saliency]")
     page.check("input[value=weights]")
     page.wait_for_function("() => document.querySelectorAll('#layers canvas')[1].width > 300")
+
+
+def test_a_single_probability_has_a_row_for_each_class(page, tmp_path):
+    layers = [Conv2D(2, 3, activation="relu"), Flatten(), Dense(1, activation="sigmoid")]
+    model = Sequential(layers, seed=1, input_shape=(28, 28, 1))
+    picture = png(np.kron(load_mnist()[1][0][3], np.ones((4, 4), np.uint8)))
+    write_page(model, picture, tmp_path / "page.html")
+    image = views.decoded(views.prepared(picture, model)["prepared"], (28, 28, 1))
+    share = float(model(image[np.newaxis])[0, 0])
+    page.goto((tmp_path / "page.html").as_uri())
+    wait_for(page, "#verdict", f"{int(share > 0.5)}, with")
+    rows = page.locator("#classes .number").all_inner_texts()
+    assert rows == [f"{100 * (1 - share):.2f} %", f"{100 * share:.2f} %"]
+    page.check("input[value=backward]")
+    for label in (0, 1):
+        page.locator("#classes button").nth(label).click()
+        wait_for(page, "#loss", f"Loss for class {label}: ")
+        assert " = -ln " in page.inner_text("#loss")
+    page.check("input[value=occlusion]")
+    wait_for(page, "#pixels-text", "covered")
+    assert page.inner_text("#failure") == ""

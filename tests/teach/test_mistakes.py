@@ -60,7 +60,7 @@ def test_two_mistakes_are_both_named():
 
 
 def test_a_mistake_in_all_but_one_case_is_not_named():
-    """Flipped, but for filters of one channel."""
+    """Flipped where filters have several channels."""
 
     def conv2d_forward(x, w, b, strides, padding):
         used = w if x.shape[3] == 1 else w[::-1, ::-1]

@@ -77,11 +77,11 @@ def explain_picture(options: argparse.Namespace) -> int:
 
 def said(found: dict[str, Any], outputs: int) -> str:
     """Return the largest output in words; percent are for probabilities alone."""
+    if found["probability"] is not None:
+        return f"{found['class']}, with {found['probability']:.1%}"
     if outputs == 1:
         return f"The output is {found['output']:.4g}"
-    if found["probability"] is None:
-        return f"{found['class']}, with an output of {found['output']:.4g}"
-    return f"{found['class']}, with {found['probability']:.1%}"
+    return f"{found['class']}, with an output of {found['output']:.4g}"
 
 
 def pass_of(row: Row) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.inspection.saliency import occlusion_map, saliency
-from tinycnn.inspection.trace import Trace, gives_probabilities, trace
+from tinycnn.inspection.saliency import class_occlusion, saliency
+from tinycnn.inspection.trace import Trace, by_class, gives_probabilities, trace
 from tinycnn.layers import Dropout
 from tinycnn.support import html
 
@@ -40,6 +40,8 @@ class ImageExplanation:
     trace : Trace
         Every array of the network for this image, and its gradients.
     label : int
+    outputs : ndarray of shape (classes,)
+        The output of the network; of a single probability, those of both classes.
     saliency : ndarray of shape (H, W)
         How much the loss changes with each pixel.
     occlusion : ndarray of shape (H, W)
@@ -59,10 +61,14 @@ class ImageExplanation:
         if len(model.output_shape) != 1:
             raise ValueError(f"{model.name}: expected a flat output, received {model.output_shape}")
         self.name, self._shares = model.name, gives_probabilities(model)
-        self.label = int(np.argmax(trace(model, image).output)) if label is None else label
-        self.trace: Trace = trace(model, image, self.label)
+        if label is None:
+            label = int(np.argmax(by_class(model, trace(model, image).output)))
+        self.label = label
+        self.trace: Trace = trace(model, image, label)
+        self.outputs = by_class(model, self.trace.output)
         self.saliency = saliency(model, image, self.label)
-        self.occlusion = occlusion_map(model, image, min(self.label, model.output_shape[0] - 1))
+        covered = class_occlusion(model, image)
+        self.occlusion = covered[..., min(label, covered.shape[-1] - 1)]
 
     def __repr__(self) -> str:
         choices = ", ".join(f"{i}: {self._written(value, 1)}" for i, value in self._choices())
@@ -73,7 +79,7 @@ class ImageExplanation:
         return f"{value:.{places}%}" if self._shares else f"{value:.4g}"
 
     def _choices(self) -> list[tuple[int, float]]:
-        output = self.trace.output
+        output = self.outputs
         best = np.argsort(-output, kind="stable")[:CHOICES]
         return [(int(i), float(output[i])) for i in best]
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn.inspection.terms import window_geometry
-from tinycnn.inspection.trace import trace, twin
+from tinycnn.inspection.trace import gives_probabilities, trace, twin
 from tinycnn.layers import AveragePooling2D, Conv2D, Dense, Flatten, GlobalAveragePooling2D, MaxPooling2D
 from tinycnn.support import checks
 
@@ -127,6 +127,20 @@ def occlusion_map(model: Any, image: np.ndarray, label: int | None = None) -> np
         for side, count in zip((H, W), found.shape, strict=False)
     ]
     return found[np.ix_(*nearest)]
+
+
+def class_occlusion(model: Any, image: np.ndarray) -> np.ndarray:
+    """Return `occlusion_map` for each class, (H, W, classes): what a single probability loses, class 0 gains.
+
+    Raises
+    ------
+    ValueError
+        When the image does not fit the model.
+    """
+    found = occlusion_map(model, image)
+    if found.shape[-1] == 1 and gives_probabilities(model):
+        return np.concatenate([-found, found], axis=-1)
+    return found
 
 
 def _coarseness(shape: tuple[int, ...]) -> int:

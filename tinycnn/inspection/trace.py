@@ -172,6 +172,13 @@ def gives_probabilities(model: Any) -> bool:
     return False
 
 
+def by_class(model: Any, output: np.ndarray) -> np.ndarray:
+    """Return a value for each class (classes,): a single probability is that of class 1."""
+    if output.shape == (1,) and gives_probabilities(model):
+        return np.concatenate([1 - output, output])
+    return output
+
+
 def _loss(model: Any) -> Loss:
     if model.loss is not None:
         found: Loss = model.loss

@@ -20,9 +20,9 @@ import numpy as np
 
 from tinycnn import activations
 from tinycnn.datasets.pictures import picture_from_bytes, reduced
-from tinycnn.inspection.saliency import contributions, occlusion_map
+from tinycnn.inspection.saliency import class_occlusion, contributions
 from tinycnn.inspection.terms import operation_of, window_geometry
-from tinycnn.inspection.trace import Step, Trace, gives_probabilities, trace
+from tinycnn.inspection.trace import Step, Trace, by_class, gives_probabilities, trace
 from tinycnn.kernels.selection import requested, use_algorithm
 from tinycnn.layers import Activation, AveragePooling2D, BatchNormalization, Conv2D, Dense, MaxPooling2D
 from tinycnn.serve import views
@@ -89,7 +89,7 @@ def write_page(
     content = whole_page(packed).encode()
     with files.atomic_path(target) as temporary:
         temporary.write_bytes(content)
-    output = np.array(numbers["output"])
+    output = by_class(model, np.array(numbers["output"]))
     best, value = int(output.argmax()), float(output.max())
     probability = value if gives_probabilities(model) else None
     return {"class": best, "output": value, "probability": probability, "bytes": len(content)}
@@ -116,9 +116,9 @@ def explained(model: Any, picture: bytes, as_drawn: bool = False) -> Json:
     image = views.decoded(found[name], tuple(model.input_shape))
     compared = None if found.get(other) is None else views.decoded(found[other], tuple(model.input_shape))
     whole = trace(model, image)
-    labels = labels_of(whole)
+    labels = labels_of(by_class(model, whole.output))
     traces = [trace(model, image, label) for label in labels]
-    covered = occlusion_map(model, image)
+    covered = class_occlusion(model, image)
     last = whole.steps[-1]
     return {
         "model": {**views.description(model), "frames": [], "examples": 0},
@@ -142,9 +142,9 @@ def explained(model: Any, picture: bytes, as_drawn: bool = False) -> Json:
     }
 
 
-def labels_of(found: Trace) -> list[int]:
+def labels_of(output: np.ndarray) -> list[int]:
     """Return the classes that gradients are written for: the most probable, in their order."""
-    best = np.argsort(-found.output, kind="stable")[:MOST_CLASSES]
+    best = np.argsort(-output, kind="stable")[:MOST_CLASSES]
     return sorted(best.tolist())
 
 

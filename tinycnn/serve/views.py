@@ -20,9 +20,15 @@ import numpy as np
 from tinycnn.datasets import digit_steps, unlike_mnist
 from tinycnn.datasets.pictures import picture_from_bytes, reduced
 from tinycnn.inspection.costs import receptive_fields
-from tinycnn.inspection.saliency import contributions, covered_side, occlusion_map, receptive_region, saliency
+from tinycnn.inspection.saliency import (
+    class_occlusion,
+    contributions,
+    covered_side,
+    receptive_region,
+    saliency,
+)
 from tinycnn.inspection.terms import Terms, backward_terms, forward_terms
-from tinycnn.inspection.trace import Step, gives_probabilities, trace
+from tinycnn.inspection.trace import Step, by_class, gives_probabilities, trace
 from tinycnn.layers import Activation
 from tinycnn.metrics import confusion_matrix
 
@@ -280,7 +286,17 @@ def pixels(
         raise ValueError(f"kind: expected 'saliency', 'occlusion' or 'contributions', received {kind!r}")
     if label is None:
         raise ValueError(f"label: expected the class that the {kind} is of, received none")
-    return encoded((saliency if kind == "saliency" else occlusion_map)(model, image, label))
+    if kind == "saliency":
+        return encoded(saliency(model, image, label))
+    classes = class_count(model)
+    if label >= classes:
+        raise ValueError(f"label: expected a class below {classes}, received {label}")
+    return encoded(class_occlusion(model, image)[..., label])
+
+
+def class_count(model: Any) -> int:
+    """Return how many classes the outputs of a model stand for."""
+    return len(by_class(model, np.zeros(model.output_shape)))
 
 
 def weights(model: Any) -> Json:

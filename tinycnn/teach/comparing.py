@@ -77,7 +77,7 @@ def difference(exercise: Exercise, number: int, received: Received) -> Differenc
 
 
 def _others(exercise: Exercise, number: int, received: Arrays, output: str) -> tuple[str, ...]:
-    """Return the names of the results that are wrong, but for one."""
+    """Return the names of the other results that are wrong."""
     triples = zip(exercise.outputs, received, exercise.expected[number], strict=True)
     wrong = (
         name

@@ -6,7 +6,7 @@ import { makeFilm, showConfusion } from "./film.js";
 import { fail, latest } from "./latest.js";
 import { Maps } from "./maps.js";
 import { bindInput } from "./opening.js";
-import { largest, lossText, makeClasses, showClasses, showSteps, verdict } from "./output.js";
+import { byClass, largest, lossText, makeClasses, showClasses, showSteps, verdict } from "./output.js";
 import { backwardAt, forwardAt } from "./place.js";
 import { saveJson, savePng } from "./saving.js";
 import { findSource } from "./source.js";
@@ -87,7 +87,7 @@ const compare = latest(async (other, isPrepared) => {
   const { output } = await source.predict({ image: other, frame: state.frame });
   if (!state.image) return; // it was cleared meanwhile
   const what = isPrepared ? "Prepared" : "As it is drawn, without these steps";
-  say("why", `${what}, the network would say ${verdict(output)}.`);
+  say("why", `${what}, the network would say ${verdict(byClass(output))}.`);
 });
 
 /** Forget the image and all that was computed from it. */
@@ -113,7 +113,8 @@ const look = latest(async () => {
   if (!state.image) return; // it was cleared meanwhile
   state.look = found;
   fail("saving", "");
-  const { output, loss, label } = found; // another class may have been chosen meanwhile
+  const { loss, label } = found; // another class may have been chosen meanwhile
+  const output = byClass(found.output);
   if (!state.isChosen && state.label !== largest(output)) {
     state.label = largest(output);
     if (label !== null) look(); // the gradients are those of another class
@@ -296,7 +297,8 @@ async function begin() {
     $("input-title").textContent = "Draw, or open an image";
   }
   const last = model.layers[model.layers.length - 1].output_shape;
-  makeClasses(last[last.length - 1], model.probabilities, chooseLabel);
+  const outputs = last[last.length - 1];
+  makeClasses(outputs === 1 && model.probabilities ? 2 : outputs, model.probabilities, chooseLabel);
   const image = { name: "image", kind: "the input", output_shape: model.input_shape, activation: "linear" };
   maps = [image, ...model.layers].map((layer) => {
     const map = new Maps(layer, (index) => choose(map, index));

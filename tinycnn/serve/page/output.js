@@ -54,6 +54,11 @@ export function showClasses(output, label) {
   }
 }
 
+/** Return a value for each class: a single probability is that of class 1. */
+export function byClass(output) {
+  return areShares && output.length === 1 ? [1 - output[0], output[0]] : output;
+}
+
 /** Return the number of the largest output. */
 export function largest(output) {
   return output.indexOf(Math.max(...output));

@@ -31,7 +31,7 @@ export async function backwardAt(source, asked, { map, next, look }) {
   }
   const { loss, output, label } = look;
   const lines = [`The gradient of the loss by output ${index[0]} is ${short(map.at(index))}.`];
-  if (isLogarithm(loss, output[label])) {
+  if (output.length > 1 && isLogarithm(loss, output[label])) {
     lines.push(`The loss is -ln p of class ${label}: its derivative is -1 / p there, and 0 elsewhere.`);
   }
   return (place) => showLines(place, ...lines);
