@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.serve.test_app import png
+from tests.serve.test_app import network, png
 from tinycnn import Sequential, load_pretrained
 from tinycnn.datasets import load_mnist
 from tinycnn.inspection.saliency import receptive_region
@@ -283,6 +283,34 @@ def test_a_finger(browser, address):
     wait_for(page, "#verdict", "1, with")
     assert page.evaluate("window.scrollY") == 0
     context.close()
+
+
+def test_a_film_plays(page, tmp_path):
+    """From the last model round to the first; the maps and the prediction are those of the frame."""
+    models = {}
+    for step in (0, 30, 400):
+        models[step] = kept = network(seed=step)
+        kept.steps_trained = step
+        kept.save(tmp_path / f"{step}.npz")
+    arguments = [sys.executable, "-m", "tinycnn", "serve", "--checkpoint", ".", "--port", "0"]
+    with subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        page.goto(process.stdout.readline().split()[0])
+        wait_for(page, "#moment", "step 400, epoch 0")
+        draw_seven(page)
+        wait_for(page, "#verdict", "with")
+        page.click("#play")
+        wait_for(page, "#moment", "step 0, epoch 0")
+        wait_for(page, "#moment", "step 30,")
+        page.click("#play")
+        page.fill("#frame", "1")
+        with page.expect_download() as download:
+            page.wait_for_timeout(1500)
+            page.click("#json")
+        process.kill()
+    with open(download.value.path(), encoding="utf-8") as file:
+        saved = json.load(file)
+    image = np.array(saved["image"]["values"], np.float32).reshape(1, 28, 28, 1)
+    np.testing.assert_allclose(saved["output"], models[30](image)[0], atol=1e-6)
 
 
 # The file without a server.

@@ -8,12 +8,13 @@ const FRAME_TIME = 700; // ms between two frames
 export function makeFilm(frames, show) {
   if (!frames.length) return;
   const [film, slider, play, moment] = ["film", "frame", "play", "moment"].map((id) => document.getElementById(id));
+  const counted = frames.some(({ steps }) => steps); // files of other libraries may not know them
   film.hidden = false;
   slider.max = frames.length - 1;
   slider.value = frames.length - 1;
   const turn = () => {
     const { steps, epochs, name } = frames[slider.value];
-    moment.textContent = steps ? `step ${steps.toLocaleString("en")}, epoch ${epochs}` : name;
+    moment.textContent = counted ? `step ${steps.toLocaleString("en")}, epoch ${epochs}` : name;
     slider.setAttribute("aria-valuetext", moment.textContent);
     show(Number(slider.value));
   };
