@@ -2,7 +2,9 @@
 
 ::
 
-    x -> forward -> y_pred -> loss -> gradient -> backward -> optimizer      (one `train_step`)
+    x -> forward -> y_pred -> loss -> gradient -> backward -> gradients     (`compute_gradients`)
+    gradients -> optimizer -> parameters                                    (`apply_gradients`)
+    both of them                                                            (`train_step`)
 
 What runs in a forward or backward pass is decided in `tinycnn.execution.plan`. The parameters are views of
 one vector (`tinycnn.parameters`).
@@ -157,23 +159,60 @@ class Network(Stack):
 
     def train_step(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> list[float]:
         """Take one step of the optimizer; return the loss and the metrics before it."""
+        results = self.compute_gradients(x, y, weights)
+        results[0] += self.apply_gradients(len(x))
+        return results
+
+    def compute_gradients(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray | None = None,
+        share: float = 1.0,
+        first_row: int = 0,
+    ) -> list[float]:
+        """Assign `gradients`; return the loss, without penalties of weights, and the metrics.
+
+        Parameters
+        ----------
+        x, y, weights
+            Images, labels and how much each counts.
+        share : float
+            What the gradients are multiplied by: for a part of a batch, its share of the batch. The gradients
+            of the parts then add up to those of the batch.
+        first_row : int
+            Of a part, the number of its first image in the batch; the dropout masks are those of the batch.
+        """
         optimizer, loss = self.optimizer, self.loss
         if optimizer is None or loss is None:
-            optimizer, loss = self._compiled()  # raises
+            _, loss = self._compiled()  # raises
         for layer in self.layers:
             if isinstance(layer, Dropout):
-                layer.mask_index = self.steps_trained
+                layer.mask_index, layer.first_row = self.steps_trained, first_row
         y_pred = self.forward(x, training=True)
         results = [loss(y, y_pred, weights)]
         for metric in self.metrics.values():
             results.append(metric(y, y_pred))
-        self._backward(loss.gradient(y, y_pred, weights), input_gradient=False)
-        plan = self.plan(len(x))
-        if plan.penalties:
-            results[0] += regularizers.add_gradients(plan.penalties)
+        dy = loss.gradient(y, y_pred, weights)
+        self._backward(dy if share == 1 else dy * dy.dtype.type(share), input_gradient=False)
+        return results
+
+    def apply_gradients(self, images: int = LARGE_BATCH) -> float:
+        """Take the step of the optimizer along `gradients`; return the penalties of the weights before it.
+
+        Parameters
+        ----------
+        images : int
+            The size of the batch, by which a plan is found.
+        """
+        optimizer = self.optimizer
+        if optimizer is None:
+            optimizer, _ = self._compiled()  # raises
+        plan = self.plan(images)
+        penalty = regularizers.add_gradients(plan.penalties) if plan.penalties else 0.0
         optimizer.step(self.parameters, self.gradients, plan.spans)
         self.steps_trained += 1
-        return results
+        return penalty
 
     def test_step(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> list[float]:
         """Return the loss and the metrics of a batch, without training on it."""

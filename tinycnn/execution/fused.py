@@ -215,7 +215,8 @@ class FusedConvMaxPool(FusedConvReLU):
 
         mask, dropout = conv_maxpool.NO_DROPOUT, self.dropout
         if dropout is not None and training:
-            mask = conv_maxpool.Mask(*dropout_mask(dropout.key, dropout.mask_index, dropout.rate))
+            numbers = dropout_mask(dropout.key, dropout.mask_index, dropout.rate)
+            mask = conv_maxpool.Mask(*numbers, dropout.first_row)
             dropout.mask_index += 1
         params = self.conv.params
         kernel, bias = params["kernel"], params.get("bias")
@@ -291,7 +292,7 @@ class FusedDense(Fused):
             return y
         mask = dropout_mask(dropout.key, dropout.mask_index, dropout.rate)
         dropout.mask_index += 1
-        factors = draw_mask(y.shape, y.dtype, *mask)
+        factors = draw_mask(y.shape, y.dtype, *mask, dropout.first_row)
         self._saved = x.shape, rows, y, factors
         return y * factors
 

@@ -35,6 +35,8 @@ class Dropout(Layer):
         `seed`, or the number that `build` drew for it.
     mask_index : int
         Number of the next mask. Mask i does not depend on earlier masks; set the index to repeat a mask.
+    first_row : int
+        Where the images are a part of a batch, the number of the first one in it: a mask belongs to a batch.
     """
 
     _used_by_build = ("seed",)
@@ -43,7 +45,7 @@ class Dropout(Layer):
         super().__init__(name)
         self.rate = checks.real("rate", rate, 0, 1, below=True)
         self.seed = None if seed is None else checks.whole("seed", seed, 0)
-        self.mask_index = 0
+        self.mask_index = self.first_row = 0
         self.key = 0
 
     @property
@@ -70,7 +72,7 @@ class Dropout(Layer):
             return x
         mask = dropout_mask(self.key, self.mask_index, self.rate)
         self.mask_index += 1
-        self._saved = draw_mask(x.shape, self.dtype, *mask)
+        self._saved = draw_mask(x.shape, self.dtype, *mask, self.first_row)
         return x * self._saved
 
     def backward(self, dy: np.ndarray) -> np.ndarray:

@@ -16,9 +16,9 @@ import numpy as np
 from tinycnn import initializers
 from tinycnn.layers.base import Layer, Shape
 from tinycnn.layers.keras_names import WeightNamed
-from tinycnn.support import checks
+from tinycnn.support import checks, processes
 from tinycnn.support.ranges import flush
-from tinycnn.support.sums import mean_rows, sum_rows
+from tinycnn.support.sums import sum_rows
 
 
 class BatchNormalization(Layer):
@@ -85,7 +85,7 @@ class BatchNormalization(Layer):
         self.check_input(x)
         mean, variance = self.state["moving_mean"], self.state["moving_variance"]
         from_batch = training and self.trainable
-        if from_batch and not x.size:
+        if from_batch and not x.size and processes.current().alone:
             raise ValueError(f"{self.label}: expected at least one image, received shape {x.shape}")
         if from_batch:
             centred, batch_mean, deviation = _statistics(x)
@@ -119,7 +119,7 @@ class BatchNormalization(Layer):
         """
         x_hat, inverse, from_batch = self.saved()
         self.check_gradient(dy, x_hat.shape)
-        C, count = dy.shape[-1], max(dy.size // dy.shape[-1], 1)
+        C = dy.shape[-1]
         sum_dy, sum_dy_x_hat = sum_rows(dy.reshape(-1, C)), sum_rows((dy * x_hat).reshape(-1, C))
         if self.scale:
             self.grads["gamma"][...] = sum_dy_x_hat
@@ -128,7 +128,8 @@ class BatchNormalization(Layer):
             self.grads["beta"][...] = sum_dy
         if not from_batch:
             return inverse * dy
-        mean_dy, mean_dy_x_hat = (total / count for total in (sum_dy, sum_dy_x_hat))
+        totals = processes.current().total(np.concatenate([sum_dy, sum_dy_x_hat, [dy.size // C]]))
+        mean_dy, mean_dy_x_hat = totals[:-1].reshape(2, C) / totals[-1]
         return inverse * (dy - mean_dy.astype(dy.dtype) - x_hat * mean_dy_x_hat.astype(dy.dtype))
 
 
@@ -141,7 +142,8 @@ def _statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         centred, mean, deviation = _moments(x)
     if np.isfinite(deviation).all():
         return centred, mean, deviation
-    unit = np.abs(x).max(axis=tuple(range(x.ndim - 1))).astype(np.float64)
+    unit = np.abs(x).max(axis=tuple(range(x.ndim - 1)), initial=0).astype(np.float64)
+    unit = processes.current().most(unit)
     unit[unit == 0] = 1
     centred, mean, deviation = _moments(x / unit)
     return (centred * unit).astype(x.dtype), mean * unit, deviation * unit
@@ -154,8 +156,15 @@ def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     otherwise, is subtracted too. So a constant channel becomes 0, however large the constant.
     """
     C = x.shape[-1]
-    mean = mean_rows(x.reshape(-1, C)).astype(x.dtype)
+    mean = _mean(x.reshape(-1, C)).astype(x.dtype)
     centred = x - mean
-    rest = mean_rows(centred.reshape(-1, C))
+    rest = _mean(centred.reshape(-1, C))
     centred -= rest.astype(x.dtype)
-    return centred, mean + rest, np.sqrt(mean_rows(np.square(centred).reshape(-1, C)))
+    return centred, mean + rest, np.sqrt(_mean(np.square(centred).reshape(-1, C)))
+
+
+def _mean(a: np.ndarray) -> np.ndarray:
+    """Return the mean of a (rows, C) over the rows of all processes that share the batch, in float64."""
+    totals = processes.current().total(np.append(sum_rows(a), len(a)))
+    mean: np.ndarray = totals[:-1] / totals[-1]
+    return mean

@@ -50,6 +50,9 @@ class Model(Protocol):
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """See `Sequential.forward`."""
 
+    def apply_gradients(self, images: int = ...) -> float:
+        """See `Sequential.apply_gradients`."""
+
     def train_step(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> list[float]:
         """See `Sequential.train_step`."""
 

@@ -18,6 +18,8 @@ import numpy as np
 
 from tinycnn.support import checks
 
+PER_BLOCK = 16  # numbers of 16 bits in a block of Philox
+
 
 def generator(seed: int, purpose: str, *indices: int) -> np.random.Generator:
     """Return the random generator of one purpose.
@@ -56,11 +58,20 @@ def dropout_mask(seed: int, index: int, rate: float) -> tuple[np.ndarray, int, f
 
 
 def draw_mask(
-    shape: tuple[int, ...], dtype: np.dtype, key: np.ndarray, threshold: int, scale: float
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    key: np.ndarray,
+    threshold: int,
+    scale: float,
+    first_row: int = 0,
 ) -> np.ndarray:
-    """Return the factors, 0 or `scale`, of a mask that `dropout_mask` describes."""
-    numbers = np.random.Generator(np.random.Philox(key=key)).bytes(2 * math.prod(shape))
-    return (np.frombuffer(numbers, "<u2").reshape(shape) >= threshold) * dtype.type(scale)
+    """Return the factors (N, ...), 0 or `scale`, of a mask that `dropout_mask` describes, from a row on."""
+    blocks, rest = divmod(first_row * math.prod(shape[1:]), PER_BLOCK)
+    stream = np.random.Philox(key=key)
+    if blocks:
+        stream.advance(blocks)
+    numbers = np.frombuffer(np.random.Generator(stream).bytes(2 * (rest + math.prod(shape))), "<u2")
+    return (numbers[rest:].reshape(shape) >= threshold) * dtype.type(scale)
 
 
 def resolve_seed(seed: Any) -> int:

@@ -11,10 +11,10 @@ from tinycnn.training.callbacks import (
     CSVLogger,
     LambdaCallback,
     LearningRateScheduler,
-    StopOnInterrupt,
 )
 from tinycnn.training.divergence import TerminateOnNaN
 from tinycnn.training.history import History
+from tinycnn.training.interrupts import StopOnInterrupt
 from tinycnn.training.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from tinycnn.training.rate_search import RangeTest, find_learning_rate
 

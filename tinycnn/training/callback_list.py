@@ -26,6 +26,8 @@ class CallbackList:
         Come first; a checkpoint does not keep their state.
     callbacks : iterable of Callback, or Callback
         Sorted by `Callback.priority`, the order they were given in decides among equals.
+    main : bool
+        Whether this is the process that writes files; others leave out each `Callback.main_only`.
 
     Attributes
     ----------
@@ -38,7 +40,12 @@ class CallbackList:
         For something that is no callback.
     """
 
-    def __init__(self, progress: list[Callback], callbacks: Iterable[Callback] | Callback | None) -> None:
+    def __init__(
+        self,
+        progress: list[Callback],
+        callbacks: Iterable[Callback] | Callback | None,
+        main: bool = True,
+    ) -> None:
         self.progress = progress
         given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
         for callback in given:
@@ -46,8 +53,14 @@ class CallbackList:
                 raise checks.ArgumentTypeError(
                     f"callbacks: expected objects of tinycnn.training.Callback, received {callback!r}"
                 )
+        given = [callback for callback in given if main or not callback.main_only]
         self.callbacks = sorted(given, key=lambda callback: callback.priority)
         self._receivers: dict[str, list[Callable[..., Any]]] = {}
+
+    @property
+    def shared(self) -> list[Callback]:
+        """The user's callbacks that each process of a job has."""
+        return [callback for callback in self.callbacks if not callback.main_only]
 
     def __iter__(self) -> Iterator[Callback]:
         return iter([*self.progress, *self.callbacks])

@@ -15,8 +15,6 @@ from __future__ import annotations
 import csv
 import inspect
 import os
-import signal
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +62,9 @@ class Callback:
         as unfinished: the same call of `fit` resumes it.
     changes_rate : bool
         Whether the callback sets the learning rate.
+    main_only : bool
+        Whether only the main process of a job calls it, such as one that writes a file. Others run in each
+        process, with the same figures.
     priority : int
         Callbacks of a lower priority are called first; among equals, in the order they were given.
     """
@@ -71,6 +72,7 @@ class Callback:
     model: Any = None
     interrupted = False
     changes_rate = False
+    main_only = False
     priority = 1
     params: dict[str, Any] = {}  # noqa: RUF012  (replaced on the instance, never changed)
 
@@ -249,6 +251,8 @@ class CSVLogger(Callback):
         Whether lines are added to an existing file, of the same columns. Otherwise it is replaced.
     """
 
+    main_only = True
+
     def __init__(self, filename: str | os.PathLike[str], append: bool = False) -> None:
         self.filename = filename
         self.append = checks.flag("append", append)
@@ -303,37 +307,3 @@ class CSVLogger(Callback):
         if self._lines or self.append:
             with open(self.filename, "r+b") as file:
                 file.truncate(min(state["bytes"], os.path.getsize(self.filename)))
-
-
-class StopOnInterrupt(Callback):
-    """Callback that stops the run after the current batch when Ctrl-C is pressed.
-
-    So the parameters are those after a complete step. A second Ctrl-C raises KeyboardInterrupt at once.
-    Signals reach the main thread only: in another thread this callback does nothing.
-
-    Attributes
-    ----------
-    interrupted : bool
-        Whether Ctrl-C was pressed.
-    """
-
-    def __init__(self) -> None:
-        self.interrupted = False
-        self._previous: Any = None
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Install the handler of SIGINT."""
-        self.interrupted = False
-        if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._stop)
-
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        """Restore the previous handler of SIGINT."""
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
-
-    def _stop(self, signum: int, frame: Any) -> None:
-        self.interrupted = True
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.saving.model import Model
+from tinycnn.training import model_state
 from tinycnn.training.callbacks import Callback, Logs
 
 
@@ -64,7 +64,7 @@ class TerminateOnNaN(Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Keep the state, if it is finite."""
         if is_finite(self.model):
-            self._last = _state(self.model)
+            self._last = model_state.take(self.model)
 
     def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Keep the state with which a resumed run begins, within an epoch."""
@@ -79,23 +79,5 @@ class TerminateOnNaN(Callback):
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Restore the last finite state of a run that was ended."""
         if self.interrupted and self._last is not None:
-            _restore(self.model, self._last)
+            model_state.put(self.model, self._last | {"learning_rate": self.model.optimizer.learning_rate})
             self._last = None
-
-
-def _state(model: Model) -> dict[str, Any]:
-    optimizer: Any = model.optimizer
-    return {
-        "weights": model.get_weights(),
-        "slots": {name: slot.copy() for name, slot in optimizer.slots.items()},
-        "iterations": optimizer.iterations,
-        "progress": (model.epochs_trained, model.steps_trained),
-    }
-
-
-def _restore(model: Model, state: dict[str, Any]) -> None:
-    optimizer: Any = model.optimizer
-    model.set_weights(state["weights"])
-    optimizer.slots = state["slots"]
-    optimizer.iterations = state["iterations"]
-    model.epochs_trained, model.steps_trained = state["progress"]

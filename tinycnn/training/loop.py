@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Callable, Iterable
@@ -18,15 +19,19 @@ from typing import Any
 import numpy as np
 
 from tinycnn.saving.model import Model, compiled
-from tinycnn.training import divergence, progress
+from tinycnn.support import processes
+from tinycnn.support.processes import OneProcess
+from tinycnn.training import divergence, model_state, progress
 from tinycnn.training.callback_list import CallbackList
 from tinycnn.training.callbacks import Callback
 from tinycnn.training.checkpoint import Checkpoint, NoCheckpoint, Position, run_settings
 from tinycnn.training.history import History
+from tinycnn.training.interrupts import StopAndSave, StopOnInterrupt
 from tinycnn.training.sources import Arrays, Batch, Batches
 
 Source = Arrays | Batches
 # (images, seed, epoch, sample numbers, step) -> images, such as datasets.Augmentation
+ALONE = OneProcess()
 Augment = Callable[[np.ndarray, int, int, np.ndarray, int], np.ndarray]
 
 
@@ -82,8 +87,12 @@ def fit(
     """Train a compiled model; see `Sequential.fit`."""
     optimizer, _ = compiled(model)
     optimizer.check_rules(model.parameter_names)
-    checkpoint = _checkpoint(model, settings)
-    events = CallbackList(progress.choose(verbose), callbacks)
+    team = processes.current()
+    checkpoint = _checkpoint(model, settings) if team.main else NoCheckpoint()
+    events = CallbackList(progress.choose(verbose) if team.main else [], callbacks, main=team.main)
+    interrupt = StopAndSave()
+    if settings.checkpoint is not None and not any(isinstance(c, StopOnInterrupt) for c in events):
+        events.progress.append(interrupt)
     model.history, model.stop_training = History(), False
     names = [*model.metric_names, *(f"val_{name}" for name in model.metric_names if validation is not None)]
     params: dict[str, Any] = {
@@ -95,15 +104,35 @@ def fit(
     }
     with events.session(model, params) as logs:
         position = checkpoint.begin(model, events.callbacks)
-        run = Run(model, source, validation, settings, events, checkpoint, position)
+        compared = {"epochs": settings.epochs, "batches of an epoch": source.steps, "data": settings.digested}
+        received = team.begin(model, compared, lambda: _state(model, position, events))
+        if received is not None:
+            position = _restore(model, events, received)
+        run = Run(model, source, validation, settings, events, checkpoint, position, team)
         params["epochs"] = position.first_epoch + settings.epochs
         if position.batches:  # the callbacks have seen this epoch begin, the progress display has not
             for callback in events.progress:
                 callback.on_epoch_begin(model.epochs_trained)
-        while model.epochs_trained < params["epochs"] and not run.stops:
+        while model.epochs_trained < params["epochs"] and not run.stops():
             run.train_epoch()
         logs |= run.logs
+    interrupt.deliver(settings.checkpoint)
     return model.history
+
+
+def _state(model: Model, position: Position, events: CallbackList) -> tuple[Any, ...]:
+    """Return the state of a run, as other processes begin with it."""
+    return model_state.take(model), position, model.history, [c.get_state() for c in events.shared]
+
+
+def _restore(model: Model, events: CallbackList, state: tuple[Any, ...]) -> Position:
+    """Take over the `_state` of the main process; return its position."""
+    own, position, model.history, callbacks = state
+    model_state.put(model, own)
+    for callback, one in zip(events.shared, callbacks, strict=True):
+        if one:
+            callback.set_state(one)
+    return copy.deepcopy(position)
 
 
 def _is_ours(callback: Callback) -> bool:
@@ -129,13 +158,13 @@ class Run:
     events: CallbackList
     checkpoint: Checkpoint | NoCheckpoint
     position: Position
+    team: OneProcess
     diverged: bool = False  # in this epoch
     logs: dict[str, float] = field(default_factory=dict)  # of the last epoch
 
-    @property
     def stops(self) -> bool:
-        """Whether a callback ended the run or interrupts it, now or, as the checkpoint says, before."""
-        return self.position.ended or self.model.stop_training or self.events.interrupted
+        """Return whether a callback ended the run, now or before its checkpoint, or interrupts it."""
+        return self.team.any(self.position.ended or self.model.stop_training or self.events.interrupted)
 
     def train_epoch(self) -> None:
         """Train what is left of an epoch; if it was not stopped half-way, evaluate and record it."""
@@ -149,7 +178,7 @@ class Run:
             logs = Means(model.metric_names, self.position).result()
             if self.validation is not None:
                 self.events.notify("on_test_begin")
-                figures = evaluate(model, self.validation, self.events)
+                figures = evaluate(model, self.validation, self.events, self.team)
                 self.events.notify("on_test_end", figures)
                 logs |= {f"val_{name}": value for name, value in figures.items()}
             model.epochs_trained += 1
@@ -168,7 +197,7 @@ class Run:
         means = Means(model.metric_names, position)
         for batch in self.source.epoch(epoch, position.batches):
             self.begin_batch("train", position.batches)
-            values = model.train_step(self.images(batch, epoch), batch.y, batch.weights)
+            values = self.step(batch, epoch)
             self.watch(values[0], epoch)
             means.add(values, len(batch.x))
             position.batches += 1
@@ -176,13 +205,19 @@ class Run:
             logs = {**means.result(), "samples": means.samples}
             self.events.notify("on_batch_end", position.batches - 1, logs)
             self.events.notify("on_train_batch_end", position.batches - 1, logs)
-            if self.stops and position.batches != self.source.steps:
+            if self.stops() and position.batches != self.source.steps:
                 return False
             if self.checkpoint.due():
                 self.save()
         if self.source.exhausted:
             model.stop_training = True
         return position.batches > 0
+
+    def step(self, batch: Batch, epoch: int) -> list[float]:
+        """Take one step of the optimizer; return the loss and the metrics before it."""
+        values = self.team.gradients(self.model, batch, lambda part: self.images(part, epoch))
+        values[0] += self.model.apply_gradients(len(batch.x))
+        return values
 
     def begin_batch(self, what: str, batch: int) -> None:
         """Tell the callbacks that a batch of training begins."""
@@ -210,14 +245,23 @@ class Run:
             self.checkpoint.save(self.model, self.position, self.events.callbacks)
 
 
-def evaluate(model: Model, source: Source, events: CallbackList) -> dict[str, float]:
+def evaluate(
+    model: Model, source: Source, events: CallbackList, team: OneProcess = ALONE
+) -> dict[str, float]:
     """Return the loss and the metrics of a compiled model, by name."""
-    means = Means(model.metric_names)
+    means, rows = Means(model.metric_names), []
     for number, batch in enumerate(source.epoch(0)):
+        if not team.evaluates(number):
+            continue
         events.notify("on_test_batch_begin", number)
-        means.add(model.test_step(batch.x, batch.y, batch.weights), len(batch.x))
+        values = model.test_step(batch.x, batch.y, batch.weights)
+        means.add(values, len(batch.x))
+        rows.append([*values, len(batch.x)])
         events.notify("on_test_batch_end", number, {**means.result(), "samples": means.samples})
-    return means.result()
+    whole = Means(model.metric_names)
+    for *values, samples in team.in_order(rows):
+        whole.add(values, int(samples))
+    return whole.result()
 
 
 def predict(model: Model, batches: Iterable[np.ndarray], events: CallbackList) -> np.ndarray:

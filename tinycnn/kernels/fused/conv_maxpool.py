@@ -35,11 +35,18 @@ class Mask(NamedTuple):
         An output is dropped if its 16-bit number is below; 0 drops none.
     scale : float
         The other outputs are multiplied by it.
+    first_row : int
+        Images of the batch before the first one here, whose numbers are left out.
     """
 
     key: np.ndarray
     threshold: int
     scale: float
+    first_row: int = 0
+
+    def numbers(self, dtype: np.dtype) -> tuple[np.ndarray, int, np.floating, int]:
+        """Return the fields as a kernel takes them, for outputs of this dtype."""
+        return self.key, self.threshold, dtype.type(self.scale), self.first_row
 
 
 NO_DROPOUT = Mask(np.zeros(2, np.uint64), 0, 1.0)
@@ -63,8 +70,7 @@ def conv2d_maxpool(
     y, argmax, words = _outputs(z_shape, x.dtype, pool_size, pool_strides)
     U, bias, scratch, images, m = prepare(x, w, b, OH, OW)
     scratch = (*scratch, words, words.view(np.uint16))
-    conv = (m, w.shape[0], OH, OW, padding[0][0], padding[1][0])
-    numbers = mask.key, mask.threshold, x.dtype.type(mask.scale)
+    conv, numbers = (m, w.shape[0], OH, OW, padding[0][0], padding[1][0]), mask.numbers(x.dtype)
     with threads.guard:
         _conv2d_maxpool(
             contiguous(x), U, bias, y, argmax, scratch, images, conv, pool_size, pool_strides, numbers
@@ -89,7 +95,7 @@ def _conv2d_maxpool_block(block, x, U, b, y, argmax, scratch, images, conv, pool
     N, PH, PW, F = y.shape
     image, V, M, out, words, bits = scratch
     m, r, OH, OW, PT, PL = conv
-    key, threshold, scale = mask
+    key, threshold, scale, first_row = mask
     size, t = PH * PW * F, get_thread_id()
     first, last = block * images, min(block * images + images, N)
     tiling = tiling_of(m, r, OH, OW)
@@ -97,7 +103,7 @@ def _conv2d_maxpool_block(block, x, U, b, y, argmax, scratch, images, conv, pool
     products(x, first, last, U, buffers, tiling, (PT, PL))
     for n in range(first, last):
         output_tiles(buffers.M, buffers.out, n - first, tiling)
-        start = fill_bits(key, n * size, size, words[t]) if threshold > 0 else 0
+        start = fill_bits(key, (first_row + n) * size, size, words[t]) if threshold > 0 else 0
         pool_image(
             buffers.out, b, y[n], argmax[n], pool_size, pool_strides, bits[t, start:], threshold, scale
         )
@@ -124,7 +130,7 @@ def maxpool(
         off, or the dropout dropped the output.
     """
     y, argmax, words = _outputs(z.shape, z.dtype, pool_size, strides)
-    bias, numbers = np.zeros(z.shape[3], z.dtype), (mask.key, mask.threshold, z.dtype.type(mask.scale))
+    bias, numbers = np.zeros(z.shape[3], z.dtype), mask.numbers(z.dtype)
     with threads.guard:
         _maxpool(contiguous(z), bias, y, argmax, words, words.view(np.uint16), pool_size, strides, numbers)
     return y, argmax
@@ -140,9 +146,9 @@ def _maxpool(z, b, y, argmax, words, bits, pool_size, strides, mask):
 def _maxpool_image(n, z, b, y, argmax, words, bits, pool_size, strides, mask):
     """Do the work of `_maxpool` for image n."""
     _, PH, PW, F = y.shape
-    key, threshold, scale = mask
+    key, threshold, scale, first_row = mask
     size, t = PH * PW * F, get_thread_id()
-    start = fill_bits(key, n * size, size, words[t]) if threshold > 0 else 0
+    start = fill_bits(key, (first_row + n) * size, size, words[t]) if threshold > 0 else 0
     pool_image(z[n], b, y[n], argmax[n], pool_size, strides, bits[t, start:], threshold, scale)
 
 
