@@ -30,7 +30,7 @@ FLOORS = [
     {"models"},
     {"recipes", "warmup"},
     {"__init__"},
-    {"serve", "teach"},
+    {"distributed", "serve", "teach"},
     {"cli"},
     {"__main__"},
 ]
@@ -58,7 +58,9 @@ GUARDED = {
     "PIL": ("datasets/digits.py", "datasets/pictures.py"),
     "h5py": ("saving/hdf5.py", "saving/origin.py", "saving/weights_h5.py"),
     "matplotlib": ("inspection/plots/",),
+    "mpi4py": ("distributed.py",),
     "numba": (*(f"kernels/{place}" for place in COMPILED), "cli/self_test.py"),
+    "threadpoolctl": ("kernels/runtime/threads.py",),
     "tqdm": ("training/progress.py",),
 }
 # Old names work for one version, by a table of names.

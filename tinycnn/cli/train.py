@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import tinycnn
-from tinycnn import kernels, recipes
+from tinycnn import distributed, kernels, recipes
 from tinycnn.cli.output import UsageError, say
 from tinycnn.datasets import load_mnist, scale_images
 from tinycnn.inspection.plots import plot_history
 from tinycnn.recipes import RECIPES, Recipe
 from tinycnn.saving import FORMATS
 from tinycnn.support.files import atomic_path
+from tinycnn.support.processes import OneProcess
 from tinycnn.support.randomness import generator
 from tinycnn.training import Callback, History, ModelCheckpoint, StopOnInterrupt
 from tinycnn.training.batches import split
@@ -48,6 +49,8 @@ DEFAULTS: dict[str, Any] = {
     "verbose": "auto",
     "checkpoint": None,
     "keep_every": None,
+    "shards": None,
+    "timeout": 30.0,
 }
 KEPT = "epoch_{epoch:03d}_batch_{batch:05d}.npz"  # models along the run, in the folder of a checkpoint
 
@@ -67,12 +70,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--verbose", choices=["auto", "0", "1", "2"], help="0: silent, 1: a bar, 2: lines (default: auto)")
     add("--checkpoint", type=Path, help="a new folder for the state of the run")
     add("--keep-every", type=int, metavar="STEPS", help="keep models there, for `tinycnn serve --checkpoint`")
+    add("--shards", type=int, help="parts of a batch, for equal bits on any number of processes")
+    add("--timeout", type=float, help="seconds to wait for a process that hangs (default: 30)")
     add("--resume", type=Path, help="continue the run of such a folder, with its options")
 
 
 def run(options: argparse.Namespace) -> int:
     """Train mnist_cnn on MNIST, write the model, its history and its curves, and test it once."""
-    options = complete(options)
+    options = distributed.from_main(lambda: complete(options))
+    with distributed.launched(options.shards, options.timeout) as job:
+        return train(options, job)
+
+
+def train(options: argparse.Namespace, job: OneProcess) -> int:
+    """Do the work of `run`, in each process of a job; the main one prints and writes files."""
     (x_train, y_train), (x_test, y_test) = load_mnist(options.data)
     images = scale_images(x_train)
     # split first, so that the validation images are the same for every seed and limit
@@ -84,11 +95,12 @@ def run(options: argparse.Namespace) -> int:
     steps_per_epoch = math.ceil(len(rows) / recipe.batch_size)
     steps = recipe.epochs * steps_per_epoch
     model = recipes.network(recipe, options.seed, options.algorithm)
-    model.summary()
+    if job.main:
+        model.summary()
     model.compile(recipes.optimizer(recipe, steps), "sparse_categorical_crossentropy", ["accuracy"])
     if options.algorithm == "auto":
         tinycnn.warmup(training_only=True)  # on a new machine: on all cores, sooner than step by step
-    if options.checkpoint is not None:
+    if options.checkpoint is not None and job.main:
         keep(options)
     interrupt = StopOnInterrupt()
     history = model.fit(
@@ -102,6 +114,8 @@ def run(options: argparse.Namespace) -> int:
         augment=recipes.augmentation(recipe, steps, steps_per_epoch),
         checkpoint=options.checkpoint,
     )
+    if not job.main:
+        return INTERRUPTED if interrupt.interrupted else 0
     if interrupt.interrupted:
         say(f"Stopped after {model.steps_trained} steps; the model so far is saved.")
         if options.checkpoint is not None:
@@ -171,7 +185,13 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError(f"--out: expected a name ending in {', '.join(FORMATS)}, received {options.out}")
     if options.keep_every is not None and options.checkpoint is None:
         raise UsageError("--keep-every: expected --checkpoint with a folder to keep models in")
-    for name, least in (("--epochs", 0), ("--batch-size", 1), ("--limit", 10), ("--keep-every", 1)):
+    for name, least in (
+        ("--epochs", 0),
+        ("--batch-size", 1),
+        ("--limit", 10),
+        ("--keep-every", 1),
+        ("--shards", 1),
+    ):
         value = getattr(options, name[2:].replace("-", "_"))
         if value is not None and value < least:
             raise UsageError(f"{name}: expected a whole number >= {least}, received {value}")

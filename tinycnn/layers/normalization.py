@@ -143,7 +143,7 @@ def _statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if np.isfinite(deviation).all():
         return centred, mean, deviation
     unit = np.abs(x).max(axis=tuple(range(x.ndim - 1)), initial=0).astype(np.float64)
-    unit = processes.current().most(unit)
+    unit = processes.current().total(unit)  # of all processes, at least that of each
     unit[unit == 0] = 1
     centred, mean, deviation = _moments(x / unit)
     return (centred * unit).astype(x.dtype), mean * unit, deviation * unit

@@ -12,10 +12,13 @@ log message: a user who waits must see why, without setting up logging.
 import os
 import shutil
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 
 from tinycnn.support.streams import is_terminal, write_line
+
+_muted = False
 
 
 @cache
@@ -59,5 +62,16 @@ def status(text: str) -> None:
         sys.stderr.flush()
 
 
+@contextmanager
+def muted() -> Iterator[None]:
+    """Print nothing in a block, as in processes of a job of which one prints."""
+    global _muted
+    before, _muted = _muted, True
+    try:
+        yield
+    finally:
+        _muted = before
+
+
 def _is_quiet() -> bool:
-    return sys.stderr is None or os.environ.get("TINYCNN_QUIET", "0") not in ("", "0")
+    return _muted or sys.stderr is None or os.environ.get("TINYCNN_QUIET", "0") not in ("", "0")

@@ -26,10 +26,13 @@ class OneProcess:
         Whether this process prints, and writes files. One of a job does.
     alone : bool
         Whether it has whole batches, not parts that it shares with others.
+    fixed_shards : int or None
+        Parts of each batch whose sums are added in a fixed order, on which the bits of a run depend.
     """
 
     main = True
     alone = True
+    fixed_shards: int | None = None
 
     def begin(self, model: Any, run: dict[str, Any], state: Callable[[], Any]) -> Any:
         """Return the state that a run begins with in the main process; in that process itself None.
@@ -73,10 +76,6 @@ class OneProcess:
     def total(self, sums: np.ndarray) -> np.ndarray:
         """Return sums over the part of a batch in this process, added up over the processes that share it."""
         return sums
-
-    def most(self, values: np.ndarray) -> np.ndarray:
-        """Return the largest of each of the values, over the processes that share a batch."""
-        return values
 
 
 _current: ContextVar[OneProcess] = ContextVar("processes", default=OneProcess())  # noqa: B039 (has no state)

@@ -88,7 +88,7 @@ def fit(
     optimizer, _ = compiled(model)
     optimizer.check_rules(model.parameter_names)
     team = processes.current()
-    checkpoint = _checkpoint(model, settings) if team.main else NoCheckpoint()
+    checkpoint = _checkpoint(model, settings, team) if team.main else NoCheckpoint()
     events = CallbackList(progress.choose(verbose) if team.main else [], callbacks, main=team.main)
     interrupt = StopAndSave()
     if settings.checkpoint is not None and not any(isinstance(c, StopOnInterrupt) for c in events):
@@ -140,10 +140,11 @@ def _is_ours(callback: Callback) -> bool:
     return type(callback).__module__.startswith(__name__.partition(".")[0] + ".")
 
 
-def _checkpoint(model: Model, settings: Settings) -> Checkpoint | NoCheckpoint:
+def _checkpoint(model: Model, settings: Settings, team: OneProcess) -> Checkpoint | NoCheckpoint:
     if settings.checkpoint is None:
         return NoCheckpoint()
     how = {name: getattr(settings, name) for name in ("batch_size", "validation_split", "shuffle")}
+    how["shards"] = team.fixed_shards
     return Checkpoint(settings.checkpoint, run_settings(model, how, settings.augment, settings.digested))
 
 

@@ -14,7 +14,8 @@ error that says what to do. Everywhere else the guard does nothing.
 import os
 import sys
 import threading
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numba
@@ -51,6 +52,29 @@ class RefuseAfterFork(AbstractContextManager[None]):
 #: What every parallel kernel is called in, as `with threads.guard:`. It is replaced by the first kernel and
 #: after a fork, so it must be read from this module each time.
 guard: AbstractContextManager[Any] = ChooseGuard()
+
+
+@contextmanager
+def limited(count: int) -> Iterator[int]:
+    """Run a block with at most `count` threads of kernels, and of BLAS; yield the number.
+
+    The environment variable NUMBA_NUM_THREADS is the user's decision, and wins.
+
+    Raises
+    ------
+    ImportError
+        Without threadpoolctl, which the extra "mpi" brings.
+    """
+    from threadpoolctl import threadpool_limits
+
+    before = numba.get_num_threads()
+    if "NUMBA_NUM_THREADS" not in os.environ:
+        numba.set_num_threads(min(count, before))
+    try:
+        with threadpool_limits(numba.get_num_threads(), user_api="blas"):
+            yield numba.get_num_threads()
+    finally:
+        numba.set_num_threads(before)
 
 
 def _after_fork() -> None:
