@@ -124,9 +124,11 @@ class DataParallel(OneProcess):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the block; after an error end the whole job, since the others would wait forever."""
+        """End the block when all have; after an error end the whole job, since the others would wait forever."""
         left = isinstance(error, SystemExit) and not error.code
-        if error is not None and self.size > 1 and not left:
+        if error is None:
+            self._comm.Barrier()  # not watched: rank 0 may write files and evaluate for long
+        elif self.size > 1 and not left:
             time.sleep(0 if self.main else 0.5)  # what all processes meet is reported by rank 0
             lines = [*traceback.format_exception_only(kind, error), *traceback.format_tb(trace)[-1:]]
             self._watch.abort("".join(lines).strip())
