@@ -124,7 +124,7 @@ class DataParallel(OneProcess):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the block when all have; after an error end the whole job, since the others would wait forever."""
+        """End the block when all do; after an error end the whole job: the others would wait forever."""
         left = isinstance(error, SystemExit) and not error.code
         if error is None:
             self._comm.Barrier()  # not watched: rank 0 may write files and evaluate for long
