@@ -28,11 +28,11 @@ def trained(run, small, small_set):
 
 
 def test_it_prints_and_writes(trained, tmp_path):
-    """The table, a line for each epoch, the accuracy; model, history and picture."""
+    """The table, a line for each epoch, the accuracy; model, history, picture and receipt."""
     assert "Total params: 410" in trained
     assert trained.count("Epoch ") == 2
     assert "errors in 70 images)" in trained
-    names = ["mnist_cnn.csv", "mnist_cnn.h5", "mnist_cnn.png"]
+    names = ["mnist_cnn.csv", "mnist_cnn.h5", "mnist_cnn.png", "mnist_cnn.run.json"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     with open("mnist_cnn.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from tinycnn import kernels
 from tinycnn.cli import machine, output
 from tinycnn.cli.output import say
+from tinycnn.support.machine import blas
 
 SELF_TEST_SECONDS = 600
 LEAST_FREE = 10**8  # bytes on the disk of the cache; all kernels of mnist_cnn take a tenth of it
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     """
     report: dict[str, Any] = {
         "machine": machine.describe(),
-        "blas": machine.blas(),
+        "blas": blas(),
         "packages": machine.packages(),
         "variables": machine.variables(),
         "self_test": None if options.no_test else self_test(),

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import tinycnn
+from tinycnn.support.machine import lines, processor, version
 
 REQUIRED = ("numpy", "numba", "llvmlite", "h5py", "tqdm")
 #: Optional packages: what each is for, and how to get it.
@@ -64,14 +65,6 @@ def describe() -> dict[str, Any]:
     }
 
 
-def processor() -> str:
-    """Return the name of the processor, as far as the system knows it."""
-    for line in _lines(Path("/proc/cpuinfo")):
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def usable_cores() -> int:
     """Return the number of cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
@@ -82,9 +75,9 @@ def usable_cores() -> int:
 def cpu_limit(root: Path = CGROUP) -> float | None:
     """Return the number of cores that the control group allows, as of a container; None without a limit."""
     for quota_file, period_file in (("cpu.max", ""), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
-        numbers = " ".join(_lines(root / quota_file)).split()
+        numbers = " ".join(lines(root / quota_file)).split()
         if period_file:
-            numbers += " ".join(_lines(root / period_file)).split()
+            numbers += " ".join(lines(root / period_file)).split()
         if len(numbers) == 2 and all(number.isdigit() for number in numbers) and int(numbers[1]):
             return int(numbers[0]) / int(numbers[1])
     return None
@@ -101,19 +94,11 @@ def load() -> float | None:
 def memory(root: Path = CGROUP) -> int | None:
     """Return the bytes of memory of the machine, or of the control group if that allows less."""
     sizes = [
-        int(line.split()[1]) * 1024 for line in _lines(Path("/proc/meminfo")) if line.startswith("MemTotal:")
+        int(line.split()[1]) * 1024 for line in lines(Path("/proc/meminfo")) if line.startswith("MemTotal:")
     ]
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        sizes += [int(line) for line in _lines(root / name) if line.strip().isdigit()]
+        sizes += [int(line) for line in lines(root / name) if line.strip().isdigit()]
     return min(sizes, default=None)
-
-
-def _lines(path: Path) -> list[str]:
-    """Return the lines of a file of the system; none if it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
 
 
 def packages() -> list[dict[str, Any]]:
@@ -123,23 +108,7 @@ def packages() -> list[dict[str, Any]]:
 
 
 def _package(name: str, required: bool, purpose: str, cure: str) -> dict[str, Any]:
-    import importlib.metadata as metadata  # here, since its import takes as long as the whole command line
-
-    try:
-        version: str | None = metadata.version(name)
-    except metadata.PackageNotFoundError:
-        version = None
-    return {"name": name, "version": version, "required": required, "purpose": purpose, "cure": cure}
-
-
-def blas() -> str:
-    """Return the BLAS library that NumPy was built with."""
-    try:
-        built: Any = np.show_config(mode="dicts")  # NumPy 1.26 and newer
-        library = built["Build Dependencies"]["blas"]
-        return f"{library['name']} {library.get('version', '')}".strip()
-    except (TypeError, KeyError):
-        return "unknown"
+    return {"name": name, "version": version(name), "required": required, "purpose": purpose, "cure": cure}
 
 
 def variables() -> dict[str, str]:

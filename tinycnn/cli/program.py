@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import tinycnn
-from tinycnn.cli import bench, describe, doctor, evaluate, explain, output, predict, serve, train
+from tinycnn.cli import bench, describe, doctor, evaluate, explain, output, predict, serve, train, verify
 
 FINE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 READER_GONE = 141  # what a shell reports for a program that wrote into a closed pipe
@@ -25,7 +25,8 @@ takes the network that comes with the package, trained on MNIST."""
 EPILOG = """\
 exit status:
   0    fine
-  1    the work failed: a missing file, wrong data, a problem that doctor found
+  1    the work failed: a missing file, wrong data, a problem that doctor found,
+       a run that differs from its receipt
   2    wrong usage
   130  interrupted by Ctrl-C
 
@@ -46,6 +47,7 @@ COMMANDS = {
     "train": Command(
         "train mnist_cnn, test it once, write it to a file", train.add_options, train.run, False
     ),
+    "verify": Command("train a run again, and compare its weights", verify.add_options, verify.run),
     "evaluate": Command("accuracy on test images, with interval", evaluate.add_options, evaluate.run),
     "predict": Command("the digit in each picture", predict.add_options, predict.run),
     "summary": Command("the layers of a model", describe.add_summary_options, describe.summary),

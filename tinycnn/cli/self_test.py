@@ -80,28 +80,9 @@ def predict() -> dict[str, Any]:
 
 def numba_facts() -> dict[str, Any]:
     """Return what kernels run on: vectors and threads."""
-    import llvmlite.binding as llvm
-    import numba
+    from tinycnn.kernels.primitives import target
 
-    from tinycnn.kernels.primitives import simd
-
-    return {
-        "good": True,
-        "compiled_for": numba.config.CPU_NAME or llvm.get_host_cpu_name(),  # type: ignore[attr-defined]
-        "vector_bytes": simd.VECTOR_BYTES,
-        "threads": numba.get_num_threads(),
-        "threading_layer": threading_layer(),
-    }
-
-
-def threading_layer() -> str | None:
-    """Return the name of Numba's threading layer; None before a kernel has run in parallel."""
-    import numba
-
-    try:
-        return str(numba.threading_layer())
-    except ValueError:
-        return None
+    return {"good": True, **target.describe()}
 
 
 def cache_folders() -> list[Path]:

@@ -2,7 +2,7 @@
 
 ::
 
-    images -> mnist_cnn -> a recipe -> mnist_cnn.h5, mnist_cnn.csv, mnist_cnn.png
+    images -> mnist_cnn -> a recipe -> mnist_cnn.h5, mnist_cnn.csv, mnist_cnn.png, mnist_cnn.run.json
 
 The data are in the package; `--data` reads any set in the same format, such as Fashion-MNIST. 5,000 training
 images are kept for validation, the same ones for every seed. The 10,000 test images are used once, at the
@@ -15,7 +15,9 @@ import dataclasses
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 import tinycnn
 from tinycnn import distributed, kernels, recipes
@@ -27,7 +29,7 @@ from tinycnn.saving import FORMATS
 from tinycnn.support.files import atomic_path
 from tinycnn.support.processes import OneProcess
 from tinycnn.support.randomness import generator
-from tinycnn.training import Callback, History, ModelCheckpoint, StopOnInterrupt
+from tinycnn.training import Callback, History, ModelCheckpoint, RunReceipt, StopOnInterrupt
 from tinycnn.training.batches import split
 from tinycnn.training.checkpoint import NAME as CHECKPOINT
 
@@ -52,6 +54,10 @@ DEFAULTS: dict[str, Any] = {
     "shards": None,
     "timeout": 30.0,
 }
+#: The options that replace settings of the recipe, and all those that the weights depend on.
+OF_RECIPE = ("epochs", "batch_size", "learning_rate")
+REPEATED = ("recipe", *OF_RECIPE, "seed", "data", "limit", "algorithm", "shards")
+RECEIPT = ".run.json"  # in the place of the suffix of the model
 KEPT = "epoch_{epoch:03d}_batch_{batch:05d}.npz"  # models along the run, in the folder of a checkpoint
 
 
@@ -85,33 +91,19 @@ def run(options: argparse.Namespace) -> int:
 def train(options: argparse.Namespace, job: OneProcess) -> int:
     """Do the work of `run`, in each process of a job; the main one prints and writes files."""
     (x_train, y_train), (x_test, y_test) = load_mnist(options.data)
-    images = scale_images(x_train)
-    # split first, so that the validation images are the same for every seed and limit
-    rows, kept = split(y_train, min(VALIDATION_IMAGES / len(images), 0.1), VALIDATION_SEED)
-    if options.limit is not None:
-        rows = generator(options.seed, "limit").permutation(rows)[: options.limit]
-
-    recipe = chosen_recipe(options)
-    steps_per_epoch = math.ceil(len(rows) / recipe.batch_size)
-    steps = recipe.epochs * steps_per_epoch
-    model = recipes.network(recipe, options.seed, options.algorithm)
+    model, arguments, callbacks = prepared(options, x_train, y_train)
     if job.main:
         model.summary()
-    model.compile(recipes.optimizer(recipe, steps), "sparse_categorical_crossentropy", ["accuracy"])
     if options.algorithm == "auto":
         tinycnn.warmup(training_only=True)  # on a new machine: on all cores, sooner than step by step
     if options.checkpoint is not None and job.main:
         keep(options)
     interrupt = StopOnInterrupt()
+    receipt = receipt_of(options)
     history = model.fit(
-        images[rows],
-        y_train[rows],
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
-        validation_data=(images[kept], y_train[kept]),
-        callbacks=[*recipes.callbacks(recipe), *models_along(options, model), interrupt],
+        **arguments,
+        callbacks=[*callbacks, *models_along(options, model), receipt, interrupt],
         verbose=options.verbose if options.verbose == "auto" else int(options.verbose),
-        augment=recipes.augmentation(recipe, steps, steps_per_epoch),
         checkpoint=options.checkpoint,
     )
     if not job.main:
@@ -126,6 +118,7 @@ def train(options: argparse.Namespace, job: OneProcess) -> int:
     model.save(out)
     history.to_csv(out.with_suffix(".csv"))
     say(f"Wrote {out} and {out.with_suffix('.csv')}.")
+    keep_receipt(receipt, out.with_suffix(RECEIPT), options)
     draw(history, out.with_suffix(".png"))
     if interrupt.interrupted:
         return INTERRUPTED  # the test set is used once, at the end
@@ -134,6 +127,37 @@ def train(options: argparse.Namespace, job: OneProcess) -> int:
     errors = round((1 - accuracy) * len(x_test))
     say(f"Test accuracy {accuracy:.2%} ({errors} errors in {len(x_test)} images), loss {loss:.4f}.")
     return 0
+
+
+class Prepared(NamedTuple):
+    """A compiled model, the arguments of `fit` that its weights depend on, and the recipe's callbacks."""
+
+    model: tinycnn.Sequential
+    arguments: dict[str, Any]
+    callbacks: list[Callback]
+
+
+def prepared(options: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> Prepared:
+    """Return a run on images (N, H, W) and labels (N,) of uint8, without what it shows and writes."""
+    images = scale_images(x)
+    # split first, so that the validation images are the same for every seed and limit
+    rows, kept = split(y, min(VALIDATION_IMAGES / len(images), 0.1), VALIDATION_SEED)
+    if options.limit is not None:
+        rows = generator(options.seed, "limit").permutation(rows)[: options.limit]
+    recipe = chosen_recipe(options)
+    steps_per_epoch = math.ceil(len(rows) / recipe.batch_size)
+    steps = recipe.epochs * steps_per_epoch
+    model = recipes.network(recipe, options.seed, options.algorithm)
+    model.compile(recipes.optimizer(recipe, steps), "sparse_categorical_crossentropy", ["accuracy"])
+    arguments = {
+        "x": images[rows],
+        "y": y[rows],
+        "batch_size": recipe.batch_size,
+        "epochs": recipe.epochs,
+        "validation_data": (images[kept], y[kept]),
+        "augment": recipes.augmentation(recipe, steps, steps_per_epoch),
+    }
+    return Prepared(model, arguments, recipes.callbacks(recipe))
 
 
 def complete(options: argparse.Namespace) -> argparse.Namespace:
@@ -208,7 +232,7 @@ def check(options: argparse.Namespace) -> None:
 
 def chosen_recipe(options: argparse.Namespace) -> Recipe:
     """Return the recipe, with the settings that the options replace."""
-    given = {name: getattr(options, name) for name in ("epochs", "learning_rate", "batch_size")}
+    given = {name: getattr(options, name) for name in OF_RECIPE}
     given = {name: value for name, value in given.items() if value is not None}
     return dataclasses.replace(RECIPES[options.recipe], **given)
 
@@ -220,6 +244,29 @@ def keep(options: argparse.Namespace) -> None:
     settings |= {name: str(settings[name].absolute()) for name in PATHS if settings[name] is not None}
     with atomic_path(options.checkpoint / SETTINGS) as temporary:
         temporary.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+
+
+def receipt_of(options: argparse.Namespace) -> RunReceipt:
+    """Return the callback that writes the receipt during the run, to its checkpoint if there is one."""
+    recipe = chosen_recipe(options)
+    whole = {**vars(options), **{name: getattr(recipe, name) for name in OF_RECIPE}}
+    given = [(name.replace("_", "-"), whole[name]) for name in REPEATED if whole[name] is not None]
+    path = unfinished(options.out) if options.checkpoint is None else options.checkpoint / "run.json"
+    return RunReceipt(path, ["tinycnn", "train", *(f"--{name}={value}" for name, value in given)])
+
+
+def unfinished(out: Path) -> Path:
+    """Return the file for the receipt of a run that goes on, so that it replaces none of a run that ended."""
+    return out.with_suffix(f".unfinished{RECEIPT}")
+
+
+def keep_receipt(receipt: RunReceipt, path: Path, options: argparse.Namespace) -> None:
+    """Write the receipt of a run that has ended or was stopped, beside its model."""
+    receipt.write(path)
+    if options.checkpoint is None:
+        unfinished(options.out).unlink(missing_ok=True)
+    use = f"; tinycnn verify {path} trains it again" if receipt.content["epochs"] else ""
+    say(f"Wrote {path}{use}.")
 
 
 def models_along(options: argparse.Namespace, model: tinycnn.Sequential) -> list[Callback]:

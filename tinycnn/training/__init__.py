@@ -17,6 +17,7 @@ from tinycnn.training.history import History
 from tinycnn.training.interrupts import StopOnInterrupt
 from tinycnn.training.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from tinycnn.training.rate_search import RangeTest, find_learning_rate
+from tinycnn.training.receipt import RunReceipt
 
 __all__ = [
     "CSVLogger",
@@ -28,6 +29,7 @@ __all__ = [
     "ModelCheckpoint",
     "RangeTest",
     "ReduceLROnPlateau",
+    "RunReceipt",
     "StopOnInterrupt",
     "TerminateOnNaN",
     "WeightAverage",

@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tinycnn.optimizers.schedules import Schedule
@@ -83,6 +83,18 @@ class Callback:
     def set_params(self, params: dict[str, Any]) -> None:
         """Set the attribute `params`."""
         self.params = params
+
+    def set_run(self, source: Any, validation: Any, settings: Any, callbacks: Iterable[Callback]) -> None:
+        """Receive what `fit` was given, before `on_train_begin`; by default it is not kept.
+
+        Parameters
+        ----------
+        source, validation : Arrays, Batches or None
+            Of `tinycnn.training.sources`.
+        settings : tinycnn.training.loop.Settings
+        callbacks : iterable of Callback
+            All those of the user.
+        """
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Run before the first epoch."""

@@ -102,6 +102,8 @@ def fit(
         "batch_size": settings.batch_size,
         "metrics": names if all(map(_is_ours, events)) else None,
     }
+    for callback in events:
+        callback.set_run(source, validation, settings, events.callbacks)
     with events.session(model, params) as logs:
         position = checkpoint.begin(model, events.callbacks)
         compared = {"epochs": settings.epochs, "batches of an epoch": source.steps, "data": settings.digested}

@@ -1,5 +1,5 @@
 """The innermost loops, which every algorithm is made of.
 
 `simd` writes vector instructions; `gemm` and `sparse_rows` are products on register blocks; `epilogue` is
-what follows the sums of an image; `philox` draws random numbers.
+what follows the sums of an image; `philox` draws random numbers. `target` says what they are compiled for.
 """
