@@ -19,6 +19,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ class RunReceipt(Callback):
             self.record_environment(self.model.epochs_trained + 1)
         self.content["times"]["written"] = _now()
         with files.atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(self.content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            temporary.write_text(as_text(self.content), encoding="utf-8")
 
     def get_state(self) -> dict[str, Any]:
         """Return what a resumed run continues: its receipt, as the bytes of JSON."""
@@ -190,8 +191,20 @@ def data_digests(prefix: str, source: Any) -> dict[str, str | None]:
 
 def environment() -> dict[str, Any]:
     """Return versions, processor, vectors, threads and variables: all that may change the bits of a run."""
+    variables = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
+    found = {**_installation(), "variables": variables}
+    if obstacle():
+        return found | {"compiled_for": None}
+    from tinycnn.kernels.primitives import target
+
+    return found | target.describe()
+
+
+@cache
+def _installation() -> dict[str, Any]:
+    """Return what stays the same in a process: it takes longer to find than a small epoch to train."""
     package = __name__.partition(".")[0]
-    found: dict[str, Any] = {
+    return {
         package: sys.modules[package].__version__,
         "sources": machine.sources(),
         "python": platform.python_version(),
@@ -200,13 +213,15 @@ def environment() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": machine.processor(),
         "blas": machine.blas(),
-        "variables": {name: os.environ[name] for name in VARIABLES if os.environ.get(name)},
     }
-    if obstacle():
-        return found | {"compiled_for": None}
-    from tinycnn.kernels.primitives import target
 
-    return found | target.describe()
+
+def as_text(content: Mapping[str, Any]) -> str:
+    """Return a receipt as JSON with one part, and each epoch, in a line; `diff` then compares two."""
+    parts = {name: json.dumps(part, allow_nan=False) for name, part in content.items()}
+    lines = ",\n".join(f"  {json.dumps(one, allow_nan=False)}" for one in content["epochs"])
+    parts["epochs"] = f"[\n{lines}\n]" if lines else "[]"
+    return "{\n" + ",\n".join(f'"{name}": {part}' for name, part in parts.items()) + "\n}\n"
 
 
 def plain(value: Any) -> Any:
