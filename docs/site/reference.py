@@ -29,6 +29,7 @@ MODULES = (
     "optimizers",
     "optimizers.schedules",
     "training",
+    "training.receipt_comparison",
     "datasets",
     "inspection",
     "inspection.activations",
