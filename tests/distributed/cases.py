@@ -144,7 +144,6 @@ def save(path, model):
 if __name__ == "__main__":
     folder, shards, *names = sys.argv[1:]
     JOB = OneProcess()
-    JOB.rank, JOB.size = 0, 1
     parts = int(shards) if shards.isdecimal() else None
     with nullcontext(JOB) if shards == "alone" else distributed.DataParallel(parts, timeout=20.0) as JOB:
         for name in names:

@@ -101,15 +101,15 @@ def test_the_program_itself(tmp_path):
 
 def interrupt_at(monkeypatch, step):
     """Send Ctrl-C to this process after some steps of a run."""
-    train_step = tinycnn.Sequential.train_step
+    apply_gradients = tinycnn.Sequential.apply_gradients
 
-    def stepped(model, *batch):
-        results = train_step(model, *batch)
+    def stepped(model, *arguments):
+        penalty = apply_gradients(model, *arguments)
         if model.steps_trained == step:
             signal.raise_signal(signal.SIGINT)
-        return results
+        return penalty
 
-    monkeypatch.setattr(tinycnn.Sequential, "train_step", stepped)
+    monkeypatch.setattr(tinycnn.Sequential, "apply_gradients", stepped)
 
 
 def test_it_keeps_the_model_at_ctrl_c(run, small, small_set, monkeypatch):

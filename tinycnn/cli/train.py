@@ -26,6 +26,7 @@ from tinycnn.datasets import load_mnist, scale_images
 from tinycnn.inspection.plots import plot_history
 from tinycnn.recipes import RECIPES, Recipe
 from tinycnn.saving import FORMATS
+from tinycnn.support import processes
 from tinycnn.support.files import atomic_path
 from tinycnn.support.processes import OneProcess
 from tinycnn.support.randomness import generator
@@ -273,7 +274,7 @@ def models_along(options: argparse.Namespace, model: tinycnn.Sequential) -> list
     """Keep the model as it is before its first step; return the callbacks that keep it along the run."""
     if options.keep_every is None:
         return []
-    if model.steps_trained == 0:
+    if model.steps_trained == 0 and processes.current().main:
         model.save(options.checkpoint / KEPT.format(epoch=1, batch=0), include_optimizer=False)
     path = options.checkpoint / KEPT
     return [ModelCheckpoint(path, save_freq=options.keep_every, include_optimizer=False)]

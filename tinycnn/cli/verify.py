@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import tinycnn
+from tinycnn import distributed
 from tinycnn.cli import output, train
 from tinycnn.cli.output import UsageError
 from tinycnn.datasets import load_mnist
@@ -93,7 +94,8 @@ def repeat(path: Path, expected: dict[str, Any], options: argparse.Namespace) ->
     model, arguments, callbacks = train.prepared(command, x, y)
     verification = Verification(expected, command.algorithm == "auto", options.json)
     verbose = int(redraws(sys.stdout) and not options.json)
-    model.fit(**arguments, callbacks=[*callbacks, verification], verbose=verbose)
+    with distributed.launched(command.shards):
+        model.fit(**arguments, callbacks=[*callbacks, verification], verbose=verbose)
     return verification.content
 
 

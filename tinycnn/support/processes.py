@@ -22,6 +22,8 @@ class OneProcess:
 
     Attributes
     ----------
+    rank, size : int
+        The number of this process, from 0, and how many there are.
     main : bool
         Whether this process prints, and writes files. One of a job does.
     alone : bool
@@ -30,6 +32,7 @@ class OneProcess:
         Parts of each batch whose sums are added in a fixed order, on which the bits of a run depend.
     """
 
+    rank, size = 0, 1
     main = True
     alone = True
     fixed_shards: int | None = None

@@ -2,7 +2,8 @@
 
 ::
 
-    fit:       for each epoch: for each batch: model.train_step;  evaluate on validation data;  record
+    fit:       for each epoch: for each batch: a step;  evaluate on validation data;  record
+    a step:    the processes of the run -> compute_gradients, summed over them -> model.apply_gradients
     evaluate:  for each batch: model.forward -> loss and metrics, weighted by the size of the batch
     predict:   for each batch: model.forward -> outputs
 """

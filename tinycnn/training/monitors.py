@@ -197,6 +197,8 @@ class ModelCheckpoint(Monitor):
         multiple of this. `tinycnn serve --checkpoint` shows such files as a film.
     """
 
+    main_only = True
+
     def __init__(
         self,
         filepath: str | os.PathLike[str],

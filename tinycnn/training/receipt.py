@@ -27,7 +27,7 @@ import numpy as np
 
 from tinycnn.kernels.runtime.availability import obstacle
 from tinycnn.saving.model import Model, compiled
-from tinycnn.support import checks, files, machine
+from tinycnn.support import checks, files, machine, processes
 from tinycnn.training.callbacks import Callback, Logs
 from tinycnn.training.checkpoint import digest
 from tinycnn.training.interrupts import StopOnInterrupt
@@ -192,7 +192,7 @@ def data_digests(prefix: str, source: Any) -> dict[str, str | None]:
 def environment() -> dict[str, Any]:
     """Return versions, processor, vectors, threads and variables: all that may change the bits of a run."""
     variables = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
-    found = {**_installation(), "variables": variables}
+    found = {**_installation(), "variables": variables, "processes": processes.current().size}
     if obstacle():
         return found | {"compiled_for": None}
     from tinycnn.kernels.primitives import target
