@@ -3,8 +3,9 @@
 ::
 
     x -> forward -> y_pred -> loss -> gradient -> backward -> gradients     (`compute_gradients`)
+    parameters -> penalties, and their gradients                            (`add_penalties`)
     gradients -> optimizer -> parameters                                    (`apply_gradients`)
-    both of them                                                            (`train_step`)
+    all of them                                                             (`train_step`)
 
 What runs in a forward or backward pass is decided in `tinycnn.execution.plan`. The parameters are views of
 one vector (`tinycnn.parameters`).
@@ -160,7 +161,8 @@ class Network(Stack):
     def train_step(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> list[float]:
         """Take one step of the optimizer; return the loss and the metrics before it."""
         results = self.compute_gradients(x, y, weights)
-        results[0] += self.apply_gradients(len(x))
+        results[0] += self.add_penalties(len(x))
+        self.apply_gradients(len(x))
         return results
 
     def compute_gradients(
@@ -197,22 +199,24 @@ class Network(Stack):
         self._backward(dy if share == 1 else dy * dy.dtype.type(share), input_gradient=False)
         return results
 
-    def apply_gradients(self, images: int = LARGE_BATCH) -> float:
-        """Take the step of the optimizer along `gradients`; return the penalties of the weights before it.
+    def add_penalties(self, images: int = LARGE_BATCH) -> float:
+        """Add the gradients of the penalties of weights to `gradients`; return the penalties.
 
         Parameters
         ----------
         images : int
             The size of the batch, by which a plan is found.
         """
+        penalties = self.plan(images).penalties
+        return regularizers.add_gradients(penalties) if penalties else 0.0
+
+    def apply_gradients(self, images: int = LARGE_BATCH) -> None:
+        """Take the step of the optimizer along `gradients`; for `images` see `add_penalties`."""
         optimizer = self.optimizer
         if optimizer is None:
             optimizer, _ = self._compiled()  # raises
-        plan = self.plan(images)
-        penalty = regularizers.add_gradients(plan.penalties) if plan.penalties else 0.0
-        optimizer.step(self.parameters, self.gradients, plan.spans)
+        optimizer.step(self.parameters, self.gradients, self.plan(images).spans)
         self.steps_trained += 1
-        return penalty
 
     def test_step(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> list[float]:
         """Return the loss and the metrics of a batch, without training on it."""
@@ -254,7 +258,10 @@ class Network(Stack):
         sample_weight: Any = None,
         class_weight: dict[int, float] | None = None,
     ) -> float | list[float]:
-        """Take one step; return the loss, or [loss, metric, ...] if there are metrics."""
+        """Take one step; return the loss, or [loss, metric, ...] if there are metrics.
+
+        As in Keras, the step is taken even if the loss is not finite: look at it. `fit` looks by itself.
+        """
         if self.optimizer is None:
             self._compiled()  # raises
         x, y, weights = self.check_data(x, y, sample_weight)

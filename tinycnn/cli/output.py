@@ -105,7 +105,8 @@ def sentence(error: Exception) -> str:
         return f"{os.fsdecode(error.filename)}: {error.strerror}" if named else error.strerror
     if isinstance(error, MemoryError):
         return f"not enough memory: {error}".rstrip(": ")
-    if isinstance(error, OSError | ValueError | ImportError | RuntimeError | Warning) and str(error):
+    told = FloatingPointError | OSError | ValueError | ImportError | RuntimeError | Warning
+    if isinstance(error, told) and str(error):
         return str(error)
     return f"unexpected {type(error).__name__}: {error}; --traceback shows where it came from"
 

@@ -23,6 +23,7 @@ class Model(Protocol):
     seed: int
     layers: list[Layer]
     parameters: np.ndarray
+    gradients: np.ndarray
     optimizer: Optimizer | None
     loss: Loss | None
     metrics: dict[str, Metric]
@@ -50,7 +51,13 @@ class Model(Protocol):
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """See `Sequential.forward`."""
 
-    def apply_gradients(self, images: int = ...) -> float:
+    def plan(self, images: int = ..., training: bool = ...) -> Any:
+        """See `Sequential.plan`."""
+
+    def add_penalties(self, images: int = ...) -> float:
+        """See `Sequential.add_penalties`."""
+
+    def apply_gradients(self, images: int = ...) -> None:
         """See `Sequential.apply_gradients`."""
 
     def train_step(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> list[float]:

@@ -12,12 +12,13 @@ from tinycnn.training.callbacks import (
     LambdaCallback,
     LearningRateScheduler,
 )
-from tinycnn.training.divergence import TerminateOnNaN
+from tinycnn.training.divergence import NonFiniteError, NonFiniteStep, TerminateOnNaN
 from tinycnn.training.history import History
 from tinycnn.training.interrupts import StopOnInterrupt
 from tinycnn.training.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from tinycnn.training.rate_search import RangeTest, find_learning_rate
 from tinycnn.training.receipt import RunReceipt
+from tinycnn.training.recovery import RecoverFromNaN
 
 __all__ = [
     "CSVLogger",
@@ -27,7 +28,10 @@ __all__ = [
     "LambdaCallback",
     "LearningRateScheduler",
     "ModelCheckpoint",
+    "NonFiniteError",
+    "NonFiniteStep",
     "RangeTest",
+    "RecoverFromNaN",
     "ReduceLROnPlateau",
     "RunReceipt",
     "StopOnInterrupt",

@@ -7,13 +7,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinycnn.kernels.runtime.availability import obstacle
 from tinycnn.support import checks, constructor
 from tinycnn.training.callbacks import Callback, Logs
+
+if TYPE_CHECKING:
+    from tinycnn.training.divergence import NonFiniteStep
 
 
 class WeightAverage(Callback):
@@ -43,6 +46,7 @@ class WeightAverage(Callback):
         self.averages: list[np.ndarray] = []
         self.updates = 0
         self._exchanged = False
+        self._left_out: int | None = None  # the number of a step that was not taken
 
     def _weights(self) -> list[np.ndarray]:
         return [self.model.parameters, *(a for layer in self.model.layers for a in layer.state.values())]
@@ -50,10 +54,23 @@ class WeightAverage(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Start from the current weights."""
         self.averages, self.updates = [array.copy() for array in self._weights()], 0
-        self._exchanged = False
+        self._exchanged, self._left_out = False, None
+
+    def on_nonfinite(self, batch: int, problem: NonFiniteStep) -> None:
+        """Remember that there was no step; another callback decides."""
+        self._left_out = self.model.optimizer.iterations
+
+    def _no_step(self) -> bool:
+        """Return whether a step was left out. Begin anew if the model then went back to earlier weights."""
+        left_out, self._left_out = self._left_out, None
+        if left_out is not None and self.model.optimizer.iterations < left_out:
+            self.on_train_begin()
+        return left_out is not None
 
     def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         """Update the averages with the weights after a step."""
+        if self._no_step():
+            return
         share = 1 - min(self.momentum, (1 + self.updates) / (10 + self.updates))
         for average, array in zip(self.averages, self._weights(), strict=True):
             _update(average, array, share)
@@ -61,6 +78,7 @@ class WeightAverage(Callback):
 
     def on_evaluate_begin(self, logs: Logs | None = None) -> None:
         """Exchange the weights and the averages."""
+        self._no_step()
         for average, array in zip(self.averages, self._weights(), strict=True):
             average[...], array[...] = array.copy(), average.copy()
         self._exchanged = not self._exchanged

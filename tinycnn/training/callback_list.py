@@ -104,15 +104,19 @@ class CallbackList:
         for receiver in self._receivers[event]:
             receiver(*arguments)
 
+    def handle(self, event: str, *arguments: object) -> bool:
+        """Call the method `event` of the callbacks that each process has, until one returns True."""
+        return any(receive(callback, event, *arguments) is True for callback in self.shared)
+
     @property
     def interrupted(self) -> bool:
         """Whether a callback interrupts the run, which may go on later."""
         return any(callback.interrupted for callback in self)
 
 
-def receive(callback: Callback, event: str, *arguments: object) -> None:
-    """Call the method `event` of a callback."""
-    _receiver(callback, event, len(arguments))(*arguments)
+def receive(callback: Callback, event: str, *arguments: object) -> Any:
+    """Call the method `event` of a callback, and return what it returns."""
+    return _receiver(callback, event, len(arguments))(*arguments)
 
 
 def _receiver(callback: Callback, event: str, count: int) -> Callable[..., Any]:

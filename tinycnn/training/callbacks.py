@@ -5,9 +5,10 @@
     fit -> on_train_begin, on_epoch_begin, on_train_batch_begin, on_train_batch_end, on_evaluate_begin,
            on_test_begin, ..., on_test_end, on_epoch_end, on_evaluate_end, on_train_end -> Callback
 
-The names are Keras'; `on_evaluate_begin` and `on_evaluate_end` are this library's. A callback may read and
-change `self.model`. Setting `self.model.stop_training = True` ends the run after the current batch. Callbacks
-that watch a metric are in `monitors`, the moving average of the weights is in `averaging`.
+The names are Keras'; `on_evaluate_begin`, `on_evaluate_end` and `on_nonfinite` are this library's. A callback
+may read and change `self.model`. Setting `self.model.stop_training = True` ends the run after the current
+batch. Callbacks that watch a metric are in `monitors`, the moving average of the weights is in `averaging`,
+those for steps that are not finite are in `divergence` and `recovery`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ import csv
 import inspect
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinycnn.optimizers.schedules import Schedule
 from tinycnn.support import checks, files
+
+if TYPE_CHECKING:
+    from tinycnn.training.divergence import NonFiniteStep
 
 Logs = dict[str, float]
 
@@ -33,6 +37,7 @@ EVENTS = (
     "on_batch_end",
     "on_train_batch_begin",
     "on_train_batch_end",
+    "on_nonfinite",
     "on_evaluate_begin",
     "on_evaluate_end",
     "on_test_begin",
@@ -113,6 +118,21 @@ class Callback:
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
         """Run when `on_batch_end` does."""
+
+    def on_nonfinite(self, batch: int, problem: NonFiniteStep) -> bool | None:
+        """Decide about a step whose loss or gradients are NaN or infinite; it has not been taken.
+
+        Callbacks are asked in their order until one returns True: the run goes on with the next batch, or
+        ends if `model.stop_training` was set. Otherwise `fit` raises `NonFiniteError`. The step counts in
+        `model.steps_trained`, but not in the means of the epoch; `on_batch_end` follows. The processes of a
+        job have to decide alike, so a callback that is `main_only` is not asked.
+
+        Parameters
+        ----------
+        batch : int
+            Counted from 0.
+        problem : tinycnn.training.NonFiniteStep
+        """
 
     def on_evaluate_begin(self, logs: Logs | None = None) -> None:
         """Run after the last batch of an epoch, before the model is evaluated, reported and perhaps saved."""

@@ -22,12 +22,14 @@ import numpy as np
 from tinycnn.saving.model import Model, compiled
 from tinycnn.support import processes
 from tinycnn.support.processes import OneProcess
-from tinycnn.training import divergence, model_state, progress
+from tinycnn.training import culprit, divergence, model_state, progress
 from tinycnn.training.callback_list import CallbackList
 from tinycnn.training.callbacks import Callback
-from tinycnn.training.checkpoint import Checkpoint, NoCheckpoint, Position, run_settings
+from tinycnn.training.checkpoint import NAME, Checkpoint, NoCheckpoint, Position, run_settings
+from tinycnn.training.divergence import NonFiniteError, NonFiniteStep
 from tinycnn.training.history import History
 from tinycnn.training.interrupts import StopAndSave, StopOnInterrupt
+from tinycnn.training.monitors import ModelCheckpoint
 from tinycnn.training.sources import Arrays, Batch, Batches
 
 Source = Arrays | Batches
@@ -163,8 +165,13 @@ class Run:
     checkpoint: Checkpoint | NoCheckpoint
     position: Position
     team: OneProcess
-    diverged: bool = False  # in this epoch
+    diverged: bool = False  # and ended for that, by a callback
     logs: dict[str, float] = field(default_factory=dict)  # of the last epoch
+
+    def __post_init__(self) -> None:
+        """Begin with what the checkpoint, if there are any, holds now; `saved` is the number of its step."""
+        self.saved = self.model.steps_trained if divergence.is_finite(self.model) else None
+        self._seen: np.ndarray | None = None  # the images of the last batch, augmented
 
     def stops(self) -> bool:
         """Return whether a callback ended the run, now or before its checkpoint, or interrupts it."""
@@ -173,7 +180,6 @@ class Run:
     def train_epoch(self) -> None:
         """Train what is left of an epoch; if it was not stopped half-way, evaluate and record it."""
         model, epoch = self.model, self.model.epochs_trained
-        self.diverged = False
         if not self.position.batches:
             self.events.notify("on_epoch_begin", epoch)
         finished = self.train_batches(epoch)
@@ -184,6 +190,7 @@ class Run:
                 self.events.notify("on_test_begin")
                 figures = evaluate(model, self.validation, self.events, self.team)
                 self.events.notify("on_test_end", figures)
+                divergence.warn_of_validation(figures["loss"], epoch)
                 logs |= {f"val_{name}": value for name, value in figures.items()}
             model.epochs_trained += 1
             model.history.record(epoch, logs)
@@ -198,12 +205,13 @@ class Run:
     def train_batches(self, epoch: int) -> bool:
         """Train on every batch that is left; return False when a callback stopped it half-way."""
         model, position = self.model, self.position
-        means = Means(model.metric_names, position)
+        means, loss = Means(model.metric_names, position), math.nan
         for batch in self.source.epoch(epoch, position.batches):
             self.begin_batch("train", position.batches)
             values = self.step(batch, epoch)
-            self.watch(values[0], epoch)
-            means.add(values, len(batch.x))
+            if values is not None:
+                means.add(values, len(batch.x))
+                loss = values[0]
             position.batches += 1
             position.sums, position.samples = means.sums, means.samples
             logs = {**means.result(), "samples": means.samples}
@@ -215,25 +223,55 @@ class Run:
                 self.save()
         if self.source.exhausted:
             model.stop_training = True
-        return position.batches > 0
+        if position.batches and not self.diverged and not divergence.is_finite(model):
+            where = next(culprit.in_weights(model))  # no step follows that would find it
+            self.report(loss, epoch, position.batches - 1, model.steps_trained - 1, where)
+        return position.batches > 0 and not self.diverged
 
-    def step(self, batch: Batch, epoch: int) -> list[float]:
-        """Take one step of the optimizer; return the loss and the metrics before it."""
-        values = self.team.gradients(self.model, batch, lambda part: self.images(part, epoch))
-        values[0] += self.model.apply_gradients(len(batch.x))
-        return values
+    def step(self, batch: Batch, epoch: int) -> list[float] | None:
+        """Take one step of the optimizer; return the loss and the metrics before it.
+
+        None for a step that is not finite: it is left out, as a callback decided.
+        """
+        model, images = self.model, len(batch.x)
+        averages = model_state.take_averages(model)
+        values = self.team.gradients(model, batch, lambda part: self.images(part, epoch))
+        values[0] += model.add_penalties(images)
+        if divergence.step_is_finite(model, values[0]):
+            model.apply_gradients(images)
+            return values
+        model_state.put_averages(model, averages)
+        seen = self._seen if self.team.alone and self._seen is not None else self.images(batch, epoch)
+        where = culprit.find(model, self.source, batch, seen)
+        self.report(values[0], epoch, self.position.batches, model.steps_trained, where)
+        model.steps_trained += 1  # so that the next dropout masks are those of the next step
+        return None
+
+    def report(self, loss: float, epoch: int, batch: int, step: int, where: str) -> None:
+        """Let the callbacks decide about what is not finite; raise NonFiniteError when none of them does."""
+        finite = divergence.is_finite(self.model)
+        problem = NonFiniteStep(loss, epoch, batch, step, where, self.last_good(), finite)
+        if not self.events.handle("on_nonfinite", batch, problem):
+            raise NonFiniteError(problem)
+        self.diverged = self.model.stop_training
+
+    def last_good(self) -> str:
+        """Return the last checkpoint, which is of a finite state, as a sentence."""
+        found = [c.saved for c in self.events.callbacks if isinstance(c, ModelCheckpoint) and c.saved]
+        folder = self.settings.checkpoint
+        if folder is not None and not self.team.main:
+            return f"the last good checkpoint is in {os.fspath(folder)}"
+        if folder is not None and self.saved is not None:
+            found.append((os.path.join(folder, NAME), self.saved))
+        if not found:
+            return "there is no checkpoint"
+        path, step = max(found, key=lambda one: one[1])
+        return f"the last good checkpoint is {path}, after step {step}"
 
     def begin_batch(self, what: str, batch: int) -> None:
         """Tell the callbacks that a batch of training begins."""
         self.events.notify("on_batch_begin", batch)
         self.events.notify(f"on_{what}_batch_begin", batch)
-
-    def watch(self, loss: float, epoch: int) -> None:
-        """Warn once in a run that the loss is not finite."""
-        if not math.isfinite(loss):
-            if not self.diverged:
-                divergence.warn(loss, epoch, self.position.batches, self.model.steps_trained - 1)
-            self.diverged = True
 
     def images(self, batch: Batch, epoch: int) -> np.ndarray:
         """Return the images of a batch, augmented."""
@@ -241,12 +279,14 @@ class Run:
         if augment is None:
             return batch.x
         optimizer, _ = compiled(self.model)
-        return augment(batch.x, self.model.seed, epoch, batch.samples, optimizer.iterations)
+        self._seen = augment(batch.x, self.model.seed, epoch, batch.samples, optimizer.iterations)
+        return self._seen
 
     def save(self) -> None:
         """Write a checkpoint, if there are any, of a state that is finite."""
         if isinstance(self.checkpoint, Checkpoint) and not self.diverged and divergence.is_finite(self.model):
             self.checkpoint.save(self.model, self.position, self.events.callbacks)
+            self.saved = self.model.steps_trained
 
 
 def evaluate(

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinycnn.saving.model import Model, compiled
 
 
@@ -32,3 +34,15 @@ def put(model: Model, state: dict[str, Any]) -> None:
     optimizer.iterations = state["iterations"]
     optimizer.learning_rate = state["learning_rate"]
     model.epochs_trained, model.steps_trained = state["progress"]
+
+
+def take_averages(model: Model) -> list[np.ndarray]:
+    """Return copies of what a forward pass in training changes: the state of layers, such as moving means."""
+    return [array.copy() for layer in model.layers for array in layer.state.values()]
+
+
+def put_averages(model: Model, averages: list[np.ndarray]) -> None:
+    """Restore what `take_averages` returned."""
+    own = (array for layer in model.layers for array in layer.state.values())
+    for array, average in zip(own, averages, strict=True):
+        array[...] = average

@@ -195,9 +195,15 @@ class ModelCheckpoint(Monitor):
     save_freq : "epoch" or int
         When to save: after each epoch, or whenever the number of steps that the model was trained for is a
         multiple of this. `tinycnn serve --checkpoint` shows such files as a film.
+
+    Attributes
+    ----------
+    saved : (str, int) or None
+        The last file of this run, and the number of steps that its model was trained for.
     """
 
     main_only = True
+    saved: tuple[str, int] | None = None
 
     def __init__(
         self,
@@ -221,6 +227,7 @@ class ModelCheckpoint(Monitor):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Start without a best value, and check the path as far as it is known."""
         super().on_train_begin()
+        self.saved = None
         saving.format_of(self.filepath)
         if "{" not in os.path.dirname(self.filepath):
             files.writable(self.filepath)  # with fields in the name, this checks the folder
@@ -249,6 +256,7 @@ class ModelCheckpoint(Monitor):
     def _save(self, path: str, when: str) -> None:
         if is_finite(self.model):
             self.model.save(path, self.include_optimizer)
+            self.saved = path, self.model.steps_trained
         else:
             warnings.warn(
                 f"{path}: not saved after {when}, since weights are not finite",

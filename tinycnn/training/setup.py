@@ -61,10 +61,11 @@ def sources(
     else:
         data = weighted(model.check_data(x, y, sample_weight), class_weight)
         arrays = [array for array in data if array is not None]
+        rows = None
         if validation_split:
             rows, kept = split(data[1], validation_split, model.seed)
             validation, data = _rows(data, kept), _rows(data, rows)
-        source = Arrays(data, size, seed, steps)
+        source = Arrays(data, size, seed, steps, rows)
     kept_source = None
     if validation is not None:
         kept_source = _validation(model, validation, size, validation_steps)

@@ -56,6 +56,8 @@ class Arrays:
         If given, each epoch has an order of its own, which follows from the seed and the epoch's number.
     steps : int, optional
         Batches in an epoch; by default those that all images fill, and never more.
+    rows : ndarray of shape (N,), optional
+        Where the images are a part of the user's arrays, their numbers there, for messages.
 
     Attributes
     ----------
@@ -73,17 +75,18 @@ class Arrays:
         batch_size: int,
         seed: int | None = None,
         steps: int | None = None,
+        rows: np.ndarray | None = None,
     ) -> None:
-        self.data, self.batch_size, self.seed = data, batch_size, seed
-        rows = len(data[0])
-        self._most = -(-rows // batch_size)
+        self.data, self.batch_size, self.seed, self._rows = data, batch_size, seed, rows
+        images = len(data[0])
+        self._most = -(-images // batch_size)
         if steps is not None and steps > self._most:
             raise ValueError(
-                f"steps: expected at most {self._most}, as {rows} images in batches of {batch_size} give, "
+                f"steps: expected at most {self._most}, as {images} images in batches of {batch_size} give, "
                 f"received {steps}"
             )
         self.steps = self._most if steps is None else steps
-        self.samples = min(rows, self.steps * batch_size)
+        self.samples = min(images, self.steps * batch_size)
 
     def first(self, epoch: int) -> Batch:
         """Return the first image as a batch, to look at."""
@@ -107,6 +110,11 @@ class Arrays:
             # a slice is a view, rows in another order are a copy
             rows = slice(start, start + len(samples)) if self.seed is None else samples
             yield Batch(x[rows], y[rows], None if weights is None else weights[rows], samples)
+
+    def names(self, array: str, batch: Batch, rows: np.ndarray) -> list[str]:
+        """Return the elements of a user's array that rows of a batch are, as "x[7]"."""
+        numbers = batch.samples[rows] if self._rows is None else self._rows[batch.samples[rows]]
+        return [f"{array}[{number}]" for number in numbers]
 
 
 class Batches:
@@ -202,6 +210,10 @@ class Batches:
         ended = getattr(self.batches, "on_epoch_end", None)
         if callable(ended):  # a Keras Sequence shuffles itself there
             ended()
+
+    def names(self, array: str, batch: Batch, rows: np.ndarray) -> list[str]:
+        """Return rows of a batch, as "x[7] of the batch"."""
+        return [f"{array}[{row}] of the batch" for row in rows]
 
     def _items(self, epoch: int) -> Iterator[Any]:
         if not self._indexed or isinstance(self.batches, Iterator):
