@@ -148,11 +148,13 @@ class Sequential(Network):
             Before `compile`, for data that do not fit the model, or a `checkpoint` of another run.
         TypeError
             For arguments of another type.
+        NonFiniteError
+            Before a step whose loss or gradients are NaN or infinite, unless a callback handles it.
 
         Warns
         -----
         UserWarning
-            When nothing can be learned, the loss is no longer finite, or a generator ends early.
+            When nothing can be learned, the loss of the validation is not finite, or a generator ends early.
         """
         self._compiled()
         checks.whole("epochs", epochs, 0)

@@ -641,7 +641,7 @@ def test_batch_events(keras):
 def test_own_events(keras):
     names = {name for name in dir(training.Callback) if name.startswith("on_")}
     others = {name for name in dir(keras.callbacks.Callback) if name.startswith("on_")}
-    assert names - others == {"on_evaluate_begin", "on_evaluate_end"}
+    assert names - others == {"on_evaluate_begin", "on_evaluate_end", "on_nonfinite"}
     assert others <= names
     for model, base, expected in (
         (ours(), training.Callback, {"loss", "accuracy", "samples"}),
@@ -816,8 +816,9 @@ def test_diverged(keras):
     model, other = ours(rate=0.0), theirs(keras, rate=0.0)
     for each in (model, other):
         each.set_weights([w * np.nan for w in each.get_weights()])
-    with pytest.warns(UserWarning, match="nan"):
+    with pytest.raises(training.NonFiniteError, match="the loss is nan at batch 1 of epoch 1"):
         model.fit(X, Y, verbose=0)
+    assert np.isnan(model.train_on_batch(X, Y)[0])
     assert said(other.fit, X, Y, verbose=0) == ""
 
 

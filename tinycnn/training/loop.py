@@ -190,7 +190,8 @@ class Run:
                 self.events.notify("on_test_begin")
                 figures = evaluate(model, self.validation, self.events, self.team)
                 self.events.notify("on_test_end", figures)
-                divergence.warn_of_validation(figures["loss"], epoch)
+                if not self.validation.exhausted:  # figures of no images are NaN too
+                    divergence.warn_of_validation(figures["loss"], epoch)
                 logs |= {f"val_{name}": value for name, value in figures.items()}
             model.epochs_trained += 1
             model.history.record(epoch, logs)
