@@ -30,6 +30,7 @@ from tinycnn.training import (
     TerminateOnNaN,
     WeightAverage,
     checkpoint,
+    culprit,
 )
 from tinycnn.training.batches import split
 from tinycnn.training.sources import Batch
@@ -697,6 +698,32 @@ def test_a_part_of_a_batch(tmp_path, main):
     assert isinstance(processes.current(), OneProcess)
     place = f"{folder / 'checkpoint.npz'}, after step 0" if main else f"in {folder}"
     assert asked[0].checkpoint == f"the last good checkpoint is {place}"
+
+
+class Other(OneProcess):
+    """A process whose gradients are ruined by what no layer repeats; it sums with others in its steps only."""
+
+    alone = False
+
+    def gradients(self, model, batch, images):
+        model.gradients[...] = np.nan
+        return [0.5, 0.0]
+
+    def total(self, sums):
+        raise AssertionError("the search talks to other processes")
+
+
+def test_a_search_changes_nothing():
+    """It goes through all layers alone, finds nothing, and leaves gradients and moving averages."""
+    model = network()
+    token = processes.enter(Other())
+    try:
+        error = refused(model, X, Y)
+    finally:
+        processes.leave(token)
+    assert error.problem.where == culprit.UNKNOWN
+    assert np.isnan(model.gradients).all()
+    assert not model[2].state["moving_mean"].any()
 
 
 def test_the_first_callback_that_handles_a_step_decides():
