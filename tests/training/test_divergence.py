@@ -701,7 +701,7 @@ def test_a_part_of_a_batch(tmp_path, main):
 
 
 class Other(OneProcess):
-    """A process whose gradients are ruined by what no layer repeats; it sums with others in its steps only."""
+    """A process whose gradients are not finite, without a cause in its batch."""
 
     alone = False
 
