@@ -70,6 +70,13 @@ class Table:
         for note in self.notes:
             print(note)
 
+    def print(self) -> None:
+        """Print a table that is complete."""
+        self.start()
+        for row in self.rows:
+            print(self.line(row))
+        self.finish()
+
     def markdown(self) -> str:
         """Return the table in Markdown, with the title above and the notes below."""
         lines = [f"### {self.title}", ""]
