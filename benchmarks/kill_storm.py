@@ -113,7 +113,7 @@ class Storm:
         whole = self.undisturbed(record["run"])
         return [name for name in whole if any(one[name] != whole[name] for one in record["hashes"])]
 
-    def rage(self, kinds: list[str], runs: int, seed: int, forget: str | None) -> None:
+    def run_all(self, kinds: list[str], runs: int, seed: int, forget: str | None) -> None:
         """Do the runs that are not in the log."""
         done = Counter((record["run"], record["number"]) for record in self.records)
         for number in range(runs):
@@ -224,12 +224,12 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(dir=options.work) as work:
         storm = Storm(Path(work), log, settings)
         try:
-            storm.rage(options.kinds, runs, options.seed, options.forget)
+            storm.run_all(options.kinds, runs, options.seed, options.forget)
             tables = [place_table(storm.records), run_table(storm)]
             wrong = faults(storm, planned)
             if not options.forget:
                 table, unseen = controls(storm, options.kinds)
-                tables.append(table)
+                tables += [table] if table.rows else []
                 wrong += unseen
         except Fault as error:
             print(error, file=sys.stderr)

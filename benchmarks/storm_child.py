@@ -208,7 +208,7 @@ def hashes(model: Any, callbacks: Iterable[Callback], log: Path) -> dict[str, st
 
 
 def main() -> int:
-    """Live."""
+    """Train a run until its end, or until the place of its death."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("folder", type=Path)

@@ -213,10 +213,11 @@ def run_through(
         while True:
             kill = left[0] if left else None
             life, lives = live(folder, kind, kill, forget), lives + 1
-            if kill is None or not died(kill, life):
-                break
+            death = kill is not None and died(kill, life)
             if forget is None:
-                progress.add(life, kill.polite)
+                progress.add(life, death and kill.polite)
+            if not death:
+                break
             reach = f"steps {life.steps[0]} to {life.steps[-1]}" if life.steps else "no step"
             done.append([kill.place, kill.signal, f"{kill.occurrence}: {reach}"])
             del left[0]
