@@ -230,7 +230,9 @@ def main() -> int:
     training.model.fit(**training.arguments(), callbacks=callbacks, checkpoint=marks.checkpoints)
     if any(isinstance(one, StopOnInterrupt) and one.interrupted for one in callbacks):
         return INTERRUPTED
-    (options.folder / "end.json").write_text(json.dumps(hashes(training.model, callbacks, log)))
+    (options.folder / "end.json").write_text(
+        json.dumps(hashes(training.model, callbacks, log)), encoding="utf-8"
+    )
     return 0
 
 
