@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from arguments import whole
 
-from tinycnn.training.checkpoint import NAME as CHECKPOINT
+from tinycnn.training.checkpoint_files import NAME as CHECKPOINT
 
 COLUMNS = [
     "seed",

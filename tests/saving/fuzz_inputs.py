@@ -138,7 +138,8 @@ class Npz(Format):
             return mutations.zip_members(rng, content)
         if how < 0.6:
             return mutations.zip_json(rng, content)
-        return damaged(rng, content, _zip_spots(content))
+        found = damaged(rng, content, _zip_spots(content))
+        return mutations.sealed_archive(found) if rng.random() < 0.8 else found
 
     def read(self, path):
         load_model(path).get_weights()

@@ -12,6 +12,7 @@ import pytest
 from tests.networks import conv_and_dense
 from tests.saving.saved_models import edit_json, trained
 from tinycnn import load_model
+from tinycnn.saving import npz
 
 MIB = 1 << 20
 
@@ -62,13 +63,21 @@ def npy(array):
 
 
 def rewrite(path, members, **options):
-    """Replace members of an archive."""
+    """Replace members of an archive, under a right digest."""
     with zipfile.ZipFile(path) as archive:
         old = {info.filename: archive.read(info) for info in archive.infolist()}
     with zipfile.ZipFile(path, "w", **options) as archive:
+        archive.comment = npz.UNSEALED
         for name, content in (old | {f"{name}.npy": content for name, content in members.items()}).items():
             if content is not None:
                 archive.writestr(name, content)
+    seal(path)
+
+
+def seal(path):
+    """Give an archive that was changed a right digest, so that damage gets past it."""
+    with open(path, "r+b") as file:
+        npz.seal(file)
 
 
 def edit_header(path, change):

@@ -16,6 +16,7 @@ import zlib
 import h5py
 import numpy as np
 
+from tinycnn.saving import npz
 from tinycnn.saving.h5.source import checksum
 
 NUMBERS = [
@@ -215,14 +216,23 @@ def zip_members(rng, content):
 
 
 def zipped(members, method=zipfile.ZIP_STORED):
-    """Return an archive of (name, content)."""
+    """Return an archive of (name, content), with a right digest."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", method) as archive:
+        archive.comment = npz.UNSEALED
         for name, data in members:
             info = zipfile.ZipInfo(name)  # without the time, so that the same input has the same bytes
             info.compress_type = method
             archive._didModify = True
             archive.writestr(info, data)
+    return sealed_archive(stream.getvalue())
+
+
+def sealed_archive(content):
+    """Return an archive with a right digest where it has one, so that damage gets past it."""
+    stream = io.BytesIO(content)
+    if len(content) >= npz.DIGITS:
+        npz.seal(stream)
     return stream.getvalue()
 
 

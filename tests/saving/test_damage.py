@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.saving.hostile_files import saved
+from tests.saving.mutations import sealed_archive
 from tinycnn import load_model
 
 # The same examples every time, since a test that fails now and then helps nobody.
@@ -57,9 +58,12 @@ def flipped(content, changes, places=None):
 @STEADY
 @given(changes=flips)
 def test_flipped_bytes_of_an_archive(folder, changes):
-    """Anywhere: names, sizes, checksums, headers, numbers."""
+    """Anywhere: names, sizes, checksums, headers, numbers; under a right digest, and under a wrong one."""
     content = (folder / "good.npz").read_bytes()
-    load_damaged(folder / "flipped.npz", flipped(content, changes))
+    damaged = flipped(content, changes)
+    load_damaged(folder / "flipped.npz", sealed_archive(damaged))
+    if damaged != content:
+        assert load_damaged(folder / "flipped.npz", damaged) is None
 
 
 @STEADY
@@ -76,7 +80,7 @@ def test_flipped_bytes_in_the_table_of_contents(folder, changes):
     """At the end of an archive, where its names and places are."""
     content = (folder / "good.npz").read_bytes()
     places = range(content.index(b"PK\x01\x02"), len(content))
-    load_damaged(folder / "flipped.npz", flipped(content, changes, places))
+    load_damaged(folder / "flipped.npz", sealed_archive(flipped(content, changes, places)))
 
 
 @STEADY

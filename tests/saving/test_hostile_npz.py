@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from tests.saving.hostile_files import MIB, TEXTS, edit_header, npy, refused, rewrite, saved
+from tests.saving.hostile_files import MIB, TEXTS, edit_header, npy, refused, rewrite, saved, seal
 from tinycnn import load_model
 
 
@@ -183,6 +183,7 @@ def test_members_that_overlap(tmp_path):
                 setattr(copy, field, getattr(original, field))
             archive.filelist.append(copy)
         archive._didModify = True
+    seal(path)
     refused(path, "expected members of at most")
 
 
@@ -193,4 +194,5 @@ def test_an_encrypted_member(tmp_path):
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         content[content.index(signature) + offset] |= 1
     path.write_bytes(content)
+    seal(path)
     refused(path)

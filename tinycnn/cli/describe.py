@@ -20,7 +20,7 @@ from tinycnn.inspection.costs import cost_text, costs
 from tinycnn.inspection.summary import LINE_LENGTH
 from tinycnn.saving import npz
 from tinycnn.saving.origin import origin
-from tinycnn.training.checkpoint import PREVIOUS
+from tinycnn.training.checkpoint_files import PREVIOUS
 
 
 def add_summary_options(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import tinycnn
-from tinycnn.training.checkpoint import NAME as CHECKPOINT
+from tinycnn.training.checkpoint_files import NAME as CHECKPOINT
+from tinycnn.training.checkpoint_files import existing
 
 PRETRAINED = "mnist_cnn"
 HELP = f"a model file, a folder that --checkpoint made, or {PRETRAINED}: the trained network of the package"
@@ -45,6 +46,7 @@ def file_of(name: str) -> Path:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
     if not path.is_dir():
         return path
-    if not (path / CHECKPOINT).exists():
+    found = existing(path)
+    if found is None:
         raise FileNotFoundError(f"{name}: expected a model file or a folder with {CHECKPOINT}, found neither")
-    return path / CHECKPOINT
+    return found

@@ -7,7 +7,7 @@
 The data are in the package; `--data` reads any set in the same format, such as Fashion-MNIST. 5,000 training
 images are kept for validation, the same ones for every seed. The 10,000 test images are used once, at the
 end. With `--checkpoint run` the run can be stopped at any moment, by Ctrl-C or worse. Then `--resume run`
-continues it, and it ends with the same bits.
+continues it, and it ends with the same bits. Files of an earlier run are replaced by a finished run only.
 """
 
 import argparse
@@ -26,17 +26,17 @@ from tinycnn.datasets import load_mnist, scale_images
 from tinycnn.inspection.plots import plot_history
 from tinycnn.recipes import RECIPES, Recipe
 from tinycnn.saving import FORMATS
-from tinycnn.support import processes
 from tinycnn.support.files import atomic_path
 from tinycnn.support.processes import OneProcess
 from tinycnn.support.randomness import generator
 from tinycnn.training import Callback, History, ModelCheckpoint, RunReceipt, StopOnInterrupt
 from tinycnn.training.batches import split
-from tinycnn.training.checkpoint import NAME as CHECKPOINT
+from tinycnn.training.checkpoint_files import NotSavedError, existing
 
 VALIDATION_IMAGES, VALIDATION_SEED = 5_000, 0
 SETTINGS = "settings.json"  # in the folder of a checkpoint: the options of the run
-INTERRUPTED = 130  # exit status of a program that was ended by Ctrl-C
+SIGNALLED = 128  # exit status of a program that a signal ended, less the number of the signal
+FAILED = 1
 PATHS = ("data", "out", "checkpoint")
 #: The values of options that are not given; None is the recipe's.
 DEFAULTS: dict[str, Any] = {
@@ -97,32 +97,32 @@ def train(options: argparse.Namespace, job: OneProcess) -> int:
         model.summary()
     if options.algorithm == "auto":
         tinycnn.warmup(training_only=True)  # on a new machine: on all cores, sooner than step by step
-    if options.checkpoint is not None and job.main:
-        keep(options)
-    interrupt = StopOnInterrupt()
-    receipt = receipt_of(options)
-    history = model.fit(
-        **arguments,
-        callbacks=[*callbacks, *models_along(options, model), receipt, interrupt],
-        verbose=options.verbose if options.verbose == "auto" else int(options.verbose),
-        checkpoint=options.checkpoint,
-    )
+    interrupt, receipt, not_saved = StopOnInterrupt(), receipt_of(options), None
+    callbacks += [*along(options), receipt, interrupt]
+    try:
+        model.fit(
+            **arguments,
+            callbacks=callbacks,
+            verbose=options.verbose if options.verbose == "auto" else int(options.verbose),
+            checkpoint=options.checkpoint,
+        )
+    except NotSavedError as error:  # the model is in memory, and may have another disk to go to
+        not_saved = error
+    stopped = job.any(any(callback.interrupted for callback in callbacks))
+    status = FAILED if interrupt.signal is None else SIGNALLED + interrupt.signal
     if not job.main:
-        return INTERRUPTED if interrupt.interrupted else 0
+        return status if stopped else 0
     if interrupt.interrupted:
         say(f"Stopped after {model.steps_trained} steps; the model so far is saved.")
-        if options.checkpoint is not None:
+        if options.checkpoint is not None and not_saved is None:
             say(f"--resume {options.checkpoint} continues from here.")
-    out = options.out
-    if interrupt.interrupted and out.exists():  # half of a run does not replace a model that was finished
-        out = out.with_stem(f"{out.stem}_stopped")
-    model.save(out)
-    history.to_csv(out.with_suffix(".csv"))
-    say(f"Wrote {out} and {out.with_suffix('.csv')}.")
+    out = stopped_name(options.out) if stopped else options.out
+    write(model, out)
     keep_receipt(receipt, out.with_suffix(RECEIPT), options)
-    draw(history, out.with_suffix(".png"))
-    if interrupt.interrupted:
-        return INTERRUPTED  # the test set is used once, at the end
+    if not_saved is not None:
+        raise not_saved
+    if stopped:  # the test set is used once, at the end
+        return status
     tested: Any = model.evaluate(scale_images(x_test), y_test)
     loss, accuracy = tested
     errors = round((1 - accuracy) * len(x_test))
@@ -159,6 +159,21 @@ def prepared(options: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> Prepa
         "augment": recipes.augmentation(recipe, steps, steps_per_epoch),
     }
     return Prepared(model, arguments, recipes.callbacks(recipe))
+
+
+def stopped_name(out: Path) -> Path:
+    """Return the path for half of a run, which replaces no file of a run that was finished."""
+    if any(path.exists() for path in (out, out.with_suffix(".csv"), out.with_suffix(".png"))):
+        return out.with_stem(f"{out.stem}_stopped")
+    return out
+
+
+def write(model: tinycnn.Sequential, out: Path) -> None:
+    """Write a model, its history and its curves."""
+    model.save(out)
+    model.history.to_csv(out.with_suffix(".csv"))
+    say(f"Wrote {out} and {out.with_suffix('.csv')}.")
+    draw(model.history, out.with_suffix(".png"))
 
 
 def complete(options: argparse.Namespace) -> argparse.Namespace:
@@ -221,7 +236,7 @@ def check(options: argparse.Namespace) -> None:
         if value is not None and value < least:
             raise UsageError(f"{name}: expected a whole number >= {least}, received {value}")
     if options.checkpoint is not None and options.resume is None:
-        if (options.checkpoint / CHECKPOINT).exists():
+        if existing(options.checkpoint) is not None:
             raise UsageError(
                 f"--checkpoint: {options.checkpoint} has a run already; use --resume to continue it"
             )
@@ -270,14 +285,39 @@ def keep_receipt(receipt: RunReceipt, path: Path, options: argparse.Namespace) -
     say(f"Wrote {path}{use}.")
 
 
-def models_along(options: argparse.Namespace, model: tinycnn.Sequential) -> list[Callback]:
-    """Keep the model as it is before its first step; return the callbacks that keep it along the run."""
-    if options.keep_every is None:
+class Beginning(Callback):
+    """Callback that writes into the folder of a checkpoint when it is locked, and so this run's own.
+
+    Parameters
+    ----------
+    options : Namespace
+        Of the run.
+    """
+
+    main_only = True
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Keep the options, and the model before its first step if models are kept along the run."""
+        if self.options.resume is not None:  # they are there
+            return
+        keep(self.options)
+        if self.options.keep_every is not None:
+            first = self.options.checkpoint / KEPT.format(epoch=1, batch=0)
+            self.model.save(first, include_optimizer=False)
+
+
+def along(options: argparse.Namespace) -> list[Callback]:
+    """Return the callbacks that write into the folder of a checkpoint."""
+    if options.checkpoint is None:
         return []
-    if model.steps_trained == 0 and processes.current().main:
-        model.save(options.checkpoint / KEPT.format(epoch=1, batch=0), include_optimizer=False)
-    path = options.checkpoint / KEPT
-    return [ModelCheckpoint(path, save_freq=options.keep_every, include_optimizer=False)]
+    callbacks: list[Callback] = [Beginning(options)]
+    if options.keep_every is not None:
+        path = options.checkpoint / KEPT
+        callbacks.append(ModelCheckpoint(path, save_freq=options.keep_every, include_optimizer=False))
+    return callbacks
 
 
 def draw(history: History, path: Path) -> None:

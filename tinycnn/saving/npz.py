@@ -5,18 +5,24 @@
     model.npz = model.json (structure, training, names in order)
               + weights/0, weights/1, ... + slots/momentum/0, slots/momentum/1, ...
               + in a checkpoint: run.json, run/0, run/1, ... (their meaning is in training/checkpoint.py)
+              + at the very end: tinycnn-sha256:<64 digits>, the digest of all bytes before these digits
 
-The archive is a plain zip file, which `numpy.load` opens. Here it is read member by member, so that the
-header of an array can be compared with the stored size before memory is allocated.
+The archive is a plain zip file, which `numpy.load` opens, and the digest is its comment. It is compared
+before anything is parsed, so a file with a single wrong bit is refused. `model.json` says that there is a
+digest: a file that lost it is refused too. Files without either are of older versions.
+
+The archive is read member by member, so that the header of an array can be compared with the stored size
+before memory is allocated.
 """
 
+import hashlib
 import io
 import math
 import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -25,6 +31,9 @@ from tinycnn.saving.text import from_json, to_json
 from tinycnn.support.files import atomic_path
 
 FORMAT = "tinycnn-1"
+DIGITS = 64
+MARK = b"tinycnn-sha256:"
+UNSEALED = MARK + bytes(DIGITS)  # the comment of an archive before `seal`
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -38,6 +47,7 @@ def write(path: str | os.PathLike[str], snapshot: Snapshot, extra: Extra | None 
     """Write a snapshot, and the `extra` content of a checkpoint."""
     header = {
         "format": FORMAT,
+        "digest": "SHA-256",
         "config": snapshot.config,
         "weights": [name for name, _ in snapshot.weights],
         "training": snapshot.training,
@@ -53,10 +63,45 @@ def write(path: str | os.PathLike[str], snapshot: Snapshot, extra: Extra | None 
         arrays["run.json"] = np.array(to_json({**run, "arrays": len(own)}))
         arrays |= {f"run/{i}": array for i, array in enumerate(own)}
     # As np.savez does, which in older versions of NumPy leaves the archive open after an error
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
+    with atomic_path(path) as temporary, open(temporary, "r+b") as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.comment = UNSEALED
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+        seal(file)
+
+
+def seal(file: BinaryIO) -> None:
+    """Write the digest of an archive over its last `DIGITS` bytes, which belong to its comment."""
+    digest = _digest(file)
+    file.seek(-DIGITS, os.SEEK_END)
+    file.write(digest)
+
+
+def _digest(file: BinaryIO) -> bytes:
+    """Return the SHA-256 of all but the last `DIGITS` bytes, in hexadecimal digits."""
+    total, left = hashlib.sha256(), file.seek(0, os.SEEK_END) - DIGITS
+    file.seek(0)
+    while left > 0:
+        piece = file.read(min(left, 1 << 20))
+        if not piece:
+            raise ValueError("expected a file that keeps its size, received one that becomes shorter")
+        total.update(piece)
+        left -= len(piece)
+    return total.hexdigest().encode()
+
+
+def _is_sealed(file: BinaryIO) -> bool:
+    """Return whether a file ends with a digest; raise ValueError when it is not that of the file."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - len(UNSEALED)))
+    end = file.read()
+    if not end.startswith(MARK):
+        return False
+    if end[len(MARK) :] != _digest(file):
+        raise ValueError("expected the SHA-256 that is at its end, received another: the file is damaged")
+    return True
 
 
 def read(path: str | os.PathLike[str]) -> Snapshot:
@@ -68,36 +113,47 @@ def read(path: str | os.PathLike[str]) -> Snapshot:
         When the file is not such an archive, is damaged, or has compressed, overlapping or pickled members.
         `tinycnn.saving.reading` turns them all into ValueError.
     """
-    with _open(path) as archive:
-        return _read(archive)
+    with _open(path) as (archive, header):
+        return _read(archive, header)
 
 
 def read_extra(path: str | os.PathLike[str]) -> Extra:
     """Read the extra content of a checkpoint; raise as `read` does, also for a file that has none."""
-    with _open(path) as archive:
+    with _open(path) as (archive, _):
         run = from_json("run.json", _text("run.json", _array(archive, "run.json")))
         return run, [_array(archive, f"run/{i}") for i in range(run.pop("arrays"))]
 
 
 @contextmanager
-def _open(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
-    """Yield the archive, after checking that `write` can have written its members."""
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        if any(info.compress_type != zipfile.ZIP_STORED for info in members):
-            raise ValueError("expected members without compression, received compressed ones")
-        # a reader allocates `compress_size` bytes before it finds that there are fewer
-        if any(info.compress_size != info.file_size for info in members):
-            raise ValueError("expected members that are stored in as many bytes as they have")
-        # `write` stores each member once, so together they cannot be larger than the file
-        stored, size = sum(info.file_size for info in members), os.path.getsize(path)
-        if stored > size:
-            raise ValueError(f"expected members of at most {size} bytes together, received {stored}")
-        yield archive
+def _open(path: str | os.PathLike[str]) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]]:
+    """Yield the archive and its header, after checking its digest, and that `write` can have written it."""
+    with open(path, "rb") as file:
+        sealed = _is_sealed(file)
+        with zipfile.ZipFile(file) as archive:
+            _check_members(archive.infolist(), os.fstat(file.fileno()).st_size)
+            header = from_json("model.json", _text("model.json", _array(archive, "model.json")))
+            if "digest" in header and not sealed:
+                raise ValueError(
+                    "expected a SHA-256 at its end, received none: the file is damaged, or another program "
+                    'wrote it again, which must leave "digest" out of model.json'
+                )
+            yield archive, header
 
 
-def _read(archive: zipfile.ZipFile) -> Snapshot:
-    header = from_json("model.json", _text("model.json", _array(archive, "model.json")))
+def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
+    """Raise ValueError unless `write` can have written the members of an archive of `size` bytes."""
+    if any(info.compress_type != zipfile.ZIP_STORED for info in members):
+        raise ValueError("expected members without compression, received compressed ones")
+    # a reader allocates `compress_size` bytes before it finds that there are fewer
+    if any(info.compress_size != info.file_size for info in members):
+        raise ValueError("expected members that are stored in as many bytes as they have")
+    # `write` stores each member once, so together they cannot be larger than the file
+    stored = sum(info.file_size for info in members)
+    if stored > size:
+        raise ValueError(f"expected members of at most {size} bytes together, received {stored}")
+
+
+def _read(archive: zipfile.ZipFile, header: dict[str, Any]) -> Snapshot:
     if header["format"] != FORMAT:
         raise ValueError(f"format: expected {FORMAT!r}, received {header['format']!r}")
     return Snapshot(

@@ -7,6 +7,7 @@
 """
 
 import contextlib
+import errno
 import os
 import pkgutil
 import secrets
@@ -21,6 +22,8 @@ PACKAGE = Path(__file__).parents[1]
 LONGEST_NAME = 255  # bytes, on most file systems
 #: Seconds between attempts to replace a file that another process has open; Windows refuses it until then.
 PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if os.name == "nt" else ()
+#: Errors of a file system that cannot flush; others, such as EIO, are of data that were lost.
+NO_FSYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 
 
 @contextmanager
@@ -134,5 +137,8 @@ def _fsync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in NO_FSYNC:
+            raise
     finally:
         os.close(handle)

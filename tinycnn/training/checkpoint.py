@@ -6,9 +6,9 @@
     the same fit again     -> run/checkpoint.npz -> model, position, history, callbacks -> resumed run
 
 A checkpoint is a model file with additions, so `tinycnn.load_model("run/checkpoint.npz")` opens it. The model
-then has the weights that are being trained, even if a `WeightAverage` would leave averages at the end. The
-previous checkpoint is kept beside the new one, in case a failing disk damages a file. All random numbers
-follow from the seed, the step and the epoch, so no state of a random generator is saved.
+then has the weights that are being trained, even if a `WeightAverage` would leave averages at the end. All
+random numbers follow from the seed, the step and the epoch, so no state of a random generator is saved.
+training/checkpoint_files.py has the files, of which one is whole at any moment.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import time
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,12 +31,11 @@ from tinycnn.saving import conversion, npz
 from tinycnn.saving.model import Model, compiled
 from tinycnn.saving.snapshot import check
 from tinycnn.support import checks
-from tinycnn.support.files import replace
 from tinycnn.support.notices import notice
 from tinycnn.training.callbacks import Callback
+from tinycnn.training.checkpoint_files import CheckpointFiles, NotSavedError
 from tinycnn.training.history import History
 
-NAME, PREVIOUS, NEW = "checkpoint.npz", "checkpoint.previous.npz", "checkpoint.new.npz"
 SECONDS_BETWEEN = 60.0
 
 
@@ -75,6 +75,13 @@ class Position:
 class NoCheckpoint:
     """Keeps nothing: what `fit` uses without a `checkpoint`."""
 
+    def __enter__(self) -> NoCheckpoint:
+        """See `Checkpoint`."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """See `Checkpoint`."""
+
     def due(self) -> bool:
         """See `Checkpoint.due`."""
         return False
@@ -88,7 +95,7 @@ class NoCheckpoint:
 
 
 class Checkpoint:
-    """The folder that holds the checkpoints of one run.
+    """The checkpoints of one run, in a folder that is its own within a with-block.
 
     Parameters
     ----------
@@ -99,20 +106,54 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | os.PathLike[str], settings: dict[str, Any]) -> None:
-        self.folder = Path(folder)
+        self.files = CheckpointFiles(folder)
+        self.folder = self.files.folder
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
-            raise ValueError(f"checkpoint: expected a folder, received the file {self.folder}") from error
         self._saved_at = time.monotonic()
+        self._saved_step = 0
+        self._failure: OSError | None = None  # of the last save
+
+    def __enter__(self) -> Checkpoint:
+        """Lock the folder; raise ValueError when another run has it."""
+        self.files.lock.acquire()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Unlock the folder; raise NotSavedError if the last save failed and no other error is raised."""
+        self.files.lock.release()
+        if error is None and self._failure is not None:
+            raise NotSavedError(
+                f"{self.folder}: the last checkpoint is of step {self._saved_step}, the end of the run could "
+                f"not be saved: {_reason(self._failure)}"
+            ) from self._failure
 
     def due(self) -> bool:
         """Return whether the last checkpoint is a minute old."""
         return time.monotonic() - self._saved_at >= SECONDS_BETWEEN
 
     def save(self, model: Model, position: Position, callbacks: Sequence[Callback]) -> None:
-        """Write a checkpoint, atomically: a reader finds the old one or the new one."""
+        """Write a checkpoint, atomically: a reader finds the old one or the new one.
+
+        Warns
+        -----
+        UserWarning
+            When the system refuses it, and did not refuse the one before. The run goes on, and the next save
+            is due as if this one had been written.
+        """
+        failed_before = self._failure is not None
+        try:
+            self._write(model, position, callbacks)
+        except OSError as error:
+            self._failure, self._saved_at = error, time.monotonic()
+        if self._failure is not None and not failed_before:
+            warnings.warn(
+                f"{self.folder}: the checkpoint of step {model.steps_trained} could not be saved: "
+                f"{_reason(self._failure)}; the last one is of step {self._saved_step}. The run goes on, and "
+                "saves again when the next one is due",
+                stacklevel=2,
+            )
+
+    def _write(self, model: Model, position: Position, callbacks: Sequence[Callback]) -> None:
         arrays: list[np.ndarray] = []
         states = [_packed(callback.get_state(), arrays) for callback in callbacks]
         run = {
@@ -121,12 +162,8 @@ class Checkpoint:
             "history": {"epoch": model.history.epoch, "history": model.history.history},
             "callbacks": list(zip(_described(callbacks), states, strict=True)),
         }
-        # The new file is complete before the old one is renamed: a full disk or a kill leaves at least one.
-        npz.write(self.folder / NEW, conversion.take(model), (run, arrays))
-        if (self.folder / NAME).exists():
-            replace(self.folder / NAME, self.folder / PREVIOUS)
-        replace(self.folder / NEW, self.folder / NAME)
-        self._saved_at = time.monotonic()
+        self.files.write(lambda path: npz.write(path, conversion.take(model), (run, arrays)))
+        self._failure, self._saved_at, self._saved_step = None, time.monotonic(), model.steps_trained
 
     def begin(self, model: Model, callbacks: Sequence[Callback]) -> Position:
         """Restore the model and the callbacks of a run, and return its position; save a run that is new.
@@ -135,14 +172,13 @@ class Checkpoint:
         ------
         ValueError
             When the folder belongs to another run, or none of its checkpoints can be read.
+        OSError
+            When a run that is new cannot be saved.
         """
-        # files left by a process that was killed while it wrote
-        for left in (self.folder / NEW, *self.folder.glob(f".{NEW}.*.tmp")):
-            left.unlink(missing_ok=True)
-        found = self._read()
+        found = self.files.read(_read)
         if found is None:
             start = Position(model.epochs_trained)
-            self.save(model, start, callbacks)
+            self._write(model, start, callbacks)
             return start
         snapshot, (run, arrays) = found
         rate = snapshot.training["optimizer"]["config"]["learning_rate"]  # a callback may have changed it
@@ -161,31 +197,22 @@ class Checkpoint:
         optimizer.learning_rate = schedules.get("learning_rate", rate)
         model.history = History()
         model.history.epoch, model.history.history = run["history"]["epoch"], run["history"]["history"]
+        self._saved_step = model.steps_trained
         position = Position(**run["position"])
         where = "ended" if position.ended else f"{model.epochs_trained} epochs, {position.batches} batches"
         notice(f"{self.folder}: resuming from its checkpoint ({where})")
         return position
 
-    def _read(self) -> tuple[Any, npz.Extra] | None:
-        """Return the newest readable checkpoint. A damaged file may raise any error."""
-        errors: list[Exception] = []
-        for name in (NAME, PREVIOUS):
-            path = self.folder / name
-            if not path.exists():
-                continue
-            try:
-                found = saving.read(path), npz.read_extra(path)
-                _check(*found)
-            except Exception as error:
-                errors.append(error)
-                continue
-            if errors:
-                notice(f"{self.folder / NAME}: {errors[0]}; resuming from the previous one")
-                (self.folder / NAME).unlink()  # otherwise the next save would replace the good one with it
-            return found
-        if errors:
-            raise ValueError(f"{self.folder}: cannot be loaded: {errors[0]}") from errors[0]
-        return None
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _read(path: Path) -> tuple[Any, npz.Extra]:
+    """Return the content of a checkpoint. A damaged file may raise any error."""
+    found = saving.read(path), npz.read_extra(path)
+    _check(*found)
+    return found
 
 
 def _check(snapshot: saving.Snapshot, extra: npz.Extra) -> None:

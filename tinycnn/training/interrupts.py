@@ -42,14 +42,20 @@ class StopOnInterrupt(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Install the handlers."""
         self.interrupted, self.signal = False, None
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._stop) for number in SIGNALS}
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in SIGNALS:
+            handler = signal.getsignal(number)
+            if handler in (None, signal.SIG_IGN):
+                continue  # a handler that is not Python's, and could not be restored; or `nohup` and the like
+            self._previous[number] = handler  # before ours is there, which may be called at once
+            signal.signal(number, self._stop)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Restore the previous handlers."""
+        """Restore the previous handlers, where no callback has put others there meanwhile."""
         for number, handler in self._previous.items():
-            # None: a handler that is not Python's, and cannot be named here
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            if signal.getsignal(number) == self._stop:
+                signal.signal(number, handler)
         self._previous = {}
 
     def _stop(self, number: int, frame: FrameType | None) -> None:

@@ -107,7 +107,7 @@ def fit(
     }
     for callback in events:
         callback.set_run(source, validation, settings, events.callbacks)
-    with events.session(model, params) as logs:
+    with checkpoint, events.session(model, params) as logs:
         position = checkpoint.begin(model, events.callbacks)
         compared = {"epochs": settings.epochs, "batches of an epoch": source.steps, "data": settings.digested}
         received = team.begin(model, compared, lambda: _state(model, position, events))
