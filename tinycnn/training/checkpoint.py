@@ -32,6 +32,7 @@ from tinycnn.saving.model import Model, compiled
 from tinycnn.saving.snapshot import check
 from tinycnn.support import checks
 from tinycnn.support.notices import notice
+from tinycnn.training import callback_states
 from tinycnn.training.callbacks import Callback
 from tinycnn.training.checkpoint_files import CheckpointFiles, NotSavedError
 from tinycnn.training.history import History
@@ -155,12 +156,12 @@ class Checkpoint:
 
     def _write(self, model: Model, position: Position, callbacks: Sequence[Callback]) -> None:
         arrays: list[np.ndarray] = []
-        states = [_packed(callback.get_state(), arrays) for callback in callbacks]
+        states = [callback_states.packed(callback.get_state(), arrays) for callback in callbacks]
         run = {
             "settings": self.settings,
             "position": asdict(position),
             "history": {"epoch": model.history.epoch, "history": model.history.history},
-            "callbacks": list(zip(_described(callbacks), states, strict=True)),
+            "callbacks": list(zip(callback_states.described(callbacks), states, strict=True)),
         }
         self.files.write(lambda path: npz.write(path, conversion.take(model), (run, arrays)))
         self._failure, self._saved_at, self._saved_step = None, time.monotonic(), model.steps_trained
@@ -187,8 +188,8 @@ class Checkpoint:
             settings["learning_rate"] = run["settings"]["optimizer"]["config"]["learning_rate"]
         _compare(f"{self.folder}", run["settings"], self.settings)
         described = [one for one, _ in run["callbacks"]]
-        _compare(f"{self.folder}: callbacks", described, _described(callbacks))
-        _restore_callbacks(f"{self.folder}", callbacks, [state for _, state in run["callbacks"]], arrays)
+        _compare(f"{self.folder}: callbacks", described, callback_states.described(callbacks))
+        callback_states.restore(f"{self.folder}", callbacks, [state for _, state in run["callbacks"]], arrays)
         try:
             conversion.load(model, snapshot)
         except ValueError as error:
@@ -237,7 +238,7 @@ def _check(snapshot: saving.Snapshot, extra: npz.Extra) -> None:
         if "learning_rate" not in training["optimizer"]["config"]:
             raise ValueError("expected a learning_rate in a checkpoint, received none")
     for _, state in run["callbacks"]:
-        _unpacked(state, arrays)
+        callback_states.unpacked(state, arrays)
     for name in run["position"]["sums"]:
         checks.choice("sums", name, ["loss", *snapshot.training["metrics"]])
 
@@ -246,22 +247,6 @@ def _figure(name: str, value: Any) -> None:
     """Raise ValueError unless a value is a float, as losses and metrics are; also NaN or infinite."""
     if not isinstance(value, float):
         raise ValueError(f"{name}: expected a float, received {value!r}")
-
-
-def _restore_callbacks(
-    what: str, callbacks: Sequence[Callback], states: list[Any], arrays: list[np.ndarray]
-) -> None:
-    """Restore the states of callbacks; raise ValueError for a state that is not theirs."""
-    for callback, state in zip(callbacks, states, strict=True):
-        if state:
-            try:
-                callback.set_state(_unpacked(state, arrays))
-            except Exception as error:
-                name = type(callback).__name__
-                received = f"{type(error).__name__}: {error}"
-                raise ValueError(
-                    f"{what}: expected a state of {name}, received one with {received}"
-                ) from error
 
 
 def run_settings(
@@ -316,31 +301,6 @@ def digest(arrays: Iterable[np.ndarray]) -> str:
         total.update(repr((array.shape, array.dtype.str)).encode())
         total.update(np.ascontiguousarray(array).data)
     return total.hexdigest()
-
-
-def _described(callbacks: Iterable[Callback]) -> Any:
-    """Return the classes and settings of callbacks, which must be equal in a resumed run."""
-    named = [{"name": type(callback).__name__, "config": callback.get_config()} for callback in callbacks]
-    return json.loads(json.dumps(named))
-
-
-def _packed(state: dict[str, Any], arrays: list[np.ndarray]) -> dict[str, Any]:
-    """Return a state with each array replaced by its index in `arrays`, to which the array is added."""
-    packed = {}
-    for name, value in state.items():
-        if isinstance(value, np.ndarray):
-            packed[name] = {"array": len(arrays)}
-            arrays.append(value)
-        else:
-            packed[name] = value
-    return packed
-
-
-def _unpacked(state: dict[str, Any], arrays: list[np.ndarray]) -> dict[str, Any]:
-    return {
-        name: arrays[value["array"]] if isinstance(value, dict) and "array" in value else value
-        for name, value in state.items()
-    }
 
 
 def _compare(what: str, saved: Any, now: Any) -> None:
