@@ -107,7 +107,7 @@ class CutShort:
         source.unlink()
 
 
-@pytest.mark.parametrize("before", [0, 1, 2, 3])
+@pytest.mark.parametrize("before", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3)), 2])
 def test_a_rename_that_is_a_copy(tmp_path, monkeypatch, before):
     """Killed between any two bytes, and again: the old state or the new one, and the next save works."""
     for operations in range(30):
