@@ -1,6 +1,7 @@
 """train_mnist.py trains and goes on after a stop, and answers wrong input with a sentence."""
 
 import csv
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import tinycnn
 from tinycnn import recipes
 from tinycnn.datasets import load_mnist, scale_images
 from tinycnn.serve.film import Film
+from tinycnn.support.locks import FolderLock
+from tinycnn.training.checkpoint_files import LOCK
 
 EXAMPLES = Path(train_mnist.__file__).parent
 
@@ -99,17 +102,22 @@ def test_the_program_itself(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-def interrupt_at(monkeypatch, step):
-    """Send Ctrl-C to this process after some steps of a run."""
-    apply_gradients = tinycnn.Sequential.apply_gradients
+def at_step(monkeypatch, step, function):
+    """Call a function with the model after some steps of a run."""
+    apply = tinycnn.Sequential.apply_gradients
 
     def stepped(model, *arguments):
-        penalty = apply_gradients(model, *arguments)
+        result = apply(model, *arguments)
         if model.steps_trained == step:
-            signal.raise_signal(signal.SIGINT)
-        return penalty
+            function(model)
+        return result
 
     monkeypatch.setattr(tinycnn.Sequential, "apply_gradients", stepped)
+
+
+def interrupt_at(monkeypatch, step, number=signal.SIGINT):
+    """Send Ctrl-C, or another signal, to this process after some steps of a run."""
+    at_step(monkeypatch, step, lambda model: signal.raise_signal(number))
 
 
 def test_it_keeps_the_model_at_ctrl_c(run, small, small_set, monkeypatch):
@@ -123,14 +131,85 @@ def test_it_keeps_the_model_at_ctrl_c(run, small, small_set, monkeypatch):
     assert "Test accuracy" not in done.out  # it is looked at once, at the end
 
 
-def test_a_stopped_run_does_not_replace_a_model(run, small, small_set, monkeypatch, tmp_path):
-    """It is written beside it, with its history."""
-    (tmp_path / "mnist_cnn.h5").write_bytes(b"weeks of work")
-    interrupt_at(monkeypatch, 2)
+@pytest.fixture(params=[("h5", "csv", "png"), pytest.param(("png",), marks=pytest.mark.slow)])
+def earlier(request, tmp_path):
+    """Write the files of an earlier run, or what is left of them; return a function that checks them."""
+    paths = [tmp_path / f"mnist_cnn.{suffix}" for suffix in request.param]
+    for path in paths:
+        path.write_bytes(b"weeks of work" + path.suffix.encode())
+
+    def check(*others):
+        for path in paths:
+            assert path.read_bytes() == b"weeks of work" + path.suffix.encode()
+        names = {path.name for path in paths} | {f"mnist_cnn_stopped.{suffix}" for suffix in others}
+        assert {path.name for path in tmp_path.glob("mnist_cnn*")} == names
+
+    return check
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_does_not_replace_a_model(run, small, small_set, monkeypatch, earlier, number):
+    """It is written beside it, with its history; the status is that of the signal."""
+    interrupt_at(monkeypatch, 2, number)
     done = run(train_mnist.main, "--data", small_set, "--epochs", 500, "--batch-size", 32)
+    assert done.status == 128 + number
     assert "Wrote mnist_cnn_stopped.h5 and mnist_cnn_stopped.csv." in done.out
-    assert (tmp_path / "mnist_cnn.h5").read_bytes() == b"weeks of work"
+    earlier("h5", "csv")
     assert tinycnn.load_model("mnist_cnn_stopped.h5").steps_trained == 2
+
+
+def test_a_run_that_ends_by_an_error_replaces_nothing(run, small, small_set, monkeypatch, earlier):
+    """A second Ctrl-C, and any other: nothing at all is written."""
+
+    def raise_error(error):
+        raise error
+
+    for error in (MemoryError(), KeyboardInterrupt()):
+        with monkeypatch.context() as patch:
+            at_step(patch, 3, lambda model, error=error: raise_error(error))
+            with pytest.raises(type(error)):
+                run(train_mnist.main, "--data", small_set, "--epochs", 2, "--batch-size", 32)
+        earlier()
+
+
+@pytest.mark.filterwarnings("ignore:the loss is nan")
+def test_a_run_that_diverged_replaces_nothing(run, small, small_set, monkeypatch, earlier):
+    """Its NaN weights, and what they were trained by, are written beside it; the status is not 0."""
+    at_step(monkeypatch, 3, lambda model: model.parameters.fill(np.nan))
+    done = run(train_mnist.main, "--data", small_set, "--epochs", 1, "--batch-size", 32)
+    assert done.status == 1
+    assert "The run diverged" in done.out
+    assert "Test accuracy" not in done.out
+    earlier("h5", "csv", "png")
+
+
+def test_a_model_whose_last_checkpoint_failed_is_written(run, small, small_set, monkeypatch, tmp_path):
+    """It is whole; the error is reported after it."""
+
+    def delete(model):
+        shutil.rmtree(tmp_path / "run")
+
+    at_step(monkeypatch, 3, delete)
+    with pytest.warns(UserWarning, match="could not be saved"):
+        done = run(
+            train_mnist.main, "--data", small_set, "--epochs", 1, "--batch-size", 32, "--checkpoint", "run"
+        )
+    assert "error: run: the last checkpoint is of step 0" in done.status
+    assert "Test accuracy" in done.out
+    assert tinycnn.load_model("mnist_cnn.h5").epochs_trained == 1
+
+
+def test_a_folder_in_use_is_left_as_it_is(run, small, small_set, monkeypatch, tmp_path):
+    """Its settings too, when a second program begins before the first has saved."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "settings.json").write_text("of the first")
+    lock = FolderLock(tmp_path / "run", LOCK)
+    lock.acquire()
+    done = run(train_mnist.main, "--data", small_set, "--checkpoint", "run", "--keep-every", 5)
+    lock.release()
+    assert "run: in use by process" in str(done.status)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["settings.json"]
+    assert (tmp_path / "run" / "settings.json").read_text(encoding="utf-8") == "of the first"
 
 
 @pytest.mark.slow

@@ -166,7 +166,8 @@ def test_the_one_before_takes_over(tmp_path, damage, capsys):
         path.write_bytes(path.read_bytes()[:5000] if damage == "truncated" else b"no archive")
     same(run(tmp_path / "run", epochs=3)[0], whole)
     assert ("resuming from the previous one" in capsys.readouterr().err) == (damage != "missing")
-    assert len(list((tmp_path / "run").iterdir())) == 2
+    assert (tmp_path / "run" / "checkpoint.npz.damaged").exists() == (damage != "missing")
+    assert len(list((tmp_path / "run").iterdir())) == 2 + (damage != "missing")
 
 
 def test_two_damaged_checkpoints_are_an_error(tmp_path):

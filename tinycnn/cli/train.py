@@ -119,15 +119,14 @@ def train(options: argparse.Namespace, job: OneProcess) -> int:
     out = stopped_name(options.out) if stopped else options.out
     write(model, out)
     keep_receipt(receipt, out.with_suffix(RECEIPT), options)
+    if not stopped:  # the test set is used once, at the end
+        tested: Any = model.evaluate(scale_images(x_test), y_test)
+        loss, accuracy = tested
+        errors = round((1 - accuracy) * len(x_test))
+        say(f"Test accuracy {accuracy:.2%} ({errors} errors in {len(x_test)} images), loss {loss:.4f}.")
     if not_saved is not None:
         raise not_saved
-    if stopped:  # the test set is used once, at the end
-        return status
-    tested: Any = model.evaluate(scale_images(x_test), y_test)
-    loss, accuracy = tested
-    errors = round((1 - accuracy) * len(x_test))
-    say(f"Test accuracy {accuracy:.2%} ({errors} errors in {len(x_test)} images), loss {loss:.4f}.")
-    return 0
+    return status if stopped else 0
 
 
 class Prepared(NamedTuple):
