@@ -405,7 +405,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     for _ in range(2):
         with monkeypatch.context() as patch:
             patch.setattr(checkpoint.npz, "write", full)
-            with pytest.raises(OSError, match="No space"):
+            with pytest.warns(UserWarning, match="No space"), pytest.raises(OSError, match="No space"):
                 run(tmp_path / "run")
     same(run(tmp_path / "run")[0], whole)
 

@@ -164,9 +164,7 @@ def test_the_order_of_reading(tmp_path, capsys):
             assert newest(folder) == 7
             assert read(folder / PREVIOUS) == first
         elif "damaged" in combination:
-            with pytest.raises(
-                ValueError, match=f"{number}: cannot be loaded, and nothing in it was changed: "
-            ):
+            with pytest.raises(ValueError, match=f"{number}: cannot be loaded: .* Nothing in it was changed"):
                 newest(folder)
             assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == before
         else:

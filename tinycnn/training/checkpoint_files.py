@@ -111,7 +111,8 @@ class CheckpointFiles:
         if damaged:
             reasons = "; ".join(f"{path.name}: {_reason(path, error)}" for path, error in damaged.items())
             raise ValueError(
-                f"{self.folder}: cannot be loaded, and nothing in it was changed: {reasons}"
+                f"{self.folder}: cannot be loaded: {reasons}. Nothing in it was changed; to begin anew, use "
+                "another folder"
             ) from next(iter(damaged.values()))
         return None
 
