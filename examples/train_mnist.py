@@ -23,5 +23,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (OSError, ValueError) as error:
+    except (FloatingPointError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")

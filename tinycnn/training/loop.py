@@ -25,7 +25,8 @@ from tinycnn.support.processes import OneProcess
 from tinycnn.training import culprit, divergence, model_state, progress
 from tinycnn.training.callback_list import CallbackList
 from tinycnn.training.callbacks import Callback
-from tinycnn.training.checkpoint import NAME, Checkpoint, NoCheckpoint, Position, run_settings
+from tinycnn.training.checkpoint import Checkpoint, NoCheckpoint, Position, run_settings
+from tinycnn.training.checkpoint_files import NAME
 from tinycnn.training.divergence import NonFiniteError, NonFiniteStep
 from tinycnn.training.history import History
 from tinycnn.training.interrupts import StopAndSave, StopOnInterrupt
