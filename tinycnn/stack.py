@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import os
 import re
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -29,6 +30,19 @@ from tinycnn.support.assignment import CopiedInto, Fixed
 from tinycnn.support.randomness import generator, resolve_seed
 
 AnyStack = TypeVar("AnyStack", bound="Stack")
+
+
+# Threads that share a model may all find it not built. (A forked child has none of its parent's threads.)
+_building = threading.RLock()
+
+
+def _after_fork() -> None:
+    global _building
+    _building = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _is_not_built(stack: Stack) -> bool:
@@ -184,16 +198,19 @@ class Stack:
         if sizes[:1] == (None,):
             raise ValueError(f"{self.name}: input_shape: expected no batch axis, received {sizes}")
         shape = tuple(checks.whole(f"{self.name}: input_shape", size, 1) for size in sizes)
-        if self.built:
-            checks.shape(f"{self.name}: input_shape", shape, self.input_shape or ())
-            return
-        if not self.layers:
-            raise ValueError(f"{self.name}: expected at least one layer, received none")
-        input_shapes = [shape, *self._output_shapes(shape)]
-        for index, layer in enumerate(self.layers):
-            self._build_layer(layer, index, input_shapes[index])
-        vars(self)["input_shape"] = tuple(self.layers[0].built_shape)
-        self._allocate()
+        with _building:
+            if self.built:
+                checks.shape(f"{self.name}: input_shape", shape, self.input_shape or ())
+                return
+            if not self.layers:
+                raise ValueError(f"{self.name}: expected at least one layer, received none")
+            input_shapes = [shape, *self._output_shapes(shape)]
+            for index, layer in enumerate(self.layers):
+                self._build_layer(layer, index, input_shapes[index])
+            vectors = parameter_vectors.gather(self.layers, self.dtype)
+            # all at once, since another thread takes a model with an input_shape to be built
+            names = "parameters", "gradients", "input_shape"
+            vars(self).update(zip(names, (*vectors, self.layers[0].built_shape), strict=True))
 
     def _build_layer(self, layer: Layer, index: int, input_shape: tuple[int, ...]) -> None:
         """Build a layer; one that has weights already, from elsewhere, keeps them if they fit."""

@@ -1,101 +1,199 @@
-"""Kernels from several threads of Python, and in processes that were forked."""
+"""Kernels from several threads of Python, and in processes that were forked or spawned."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+from functools import cache
 from pathlib import Path
 
 import numba
+import numpy as np
 import pytest
+from numba.core.compiler_lock import global_compiler_lock
+from numba.np.ufunc import parallel
 
 import tinycnn
+from tests.kernels.runtime import thread_uses
 from tinycnn.kernels.runtime import threads
 
 ROOT = Path(tinycnn.__file__).parent.parent
-MODEL = """
-import hashlib, multiprocessing, sys, threading, time
-import numpy as np
-from tinycnn import Sequential
-from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
-
-x = np.random.default_rng(0).random((7, 9, 8, 1), np.float32)
-
-def trained(seed):
-    layers = [Conv2D(5, 3, activation="relu"), Conv2D(17, 3, activation="relu"), MaxPooling2D(2),
-              Dropout(0.25), Conv2D(6, 2), Flatten(), Dense(3, activation="softmax")]
-    model = Sequential(layers, seed=seed)
-    model.compile("adam", "sparse_categorical_crossentropy")
-    for _ in range(20):
-        model.train_on_batch(x, np.arange(7) % 3)
-    return hashlib.sha256(model.parameters.tobytes() + model.predict(x).tobytes()).hexdigest()
-"""
-THREADS = """
-alone = {seed: trained(seed) for seed in range(3)}
-together = {}
-threads = [threading.Thread(target=lambda s=s: together.update({s: trained(s)})) for s in alone]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-assert together == alone, (together, alone)
-"""
-FORK = """
-context = multiprocessing.get_context("fork")
-expected = trained(0)
-if "busy" in sys.argv:  # the lock is taken while the process forks
-    from tinycnn.kernels.runtime import threads
-    threads._lock.acquire()
-with context.Pool(1) as pool:
-    try:
-        print(pool.apply_async(trained, [0]).get(60) == expected)
-    except RuntimeError as error:
-        print(error)
-"""
+MODULE = "tests.kernels.runtime.thread_uses"
+LAYERS = "workqueue", "omp", "tbb"
+SECONDS = 120  # after which something waits for a lock that it never gets
 
 
-def python(code, *arguments, **variables):
-    env = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+def python(*arguments, **variables):
+    """Return what `thread_uses` printed in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=env, timeout=300
+        [sys.executable, "-m", MODULE, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "passive", **variables},
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done.stdout.strip()
 
 
-@pytest.mark.parametrize("layer", [pytest.param("default", marks=pytest.mark.slow), "workqueue"])
-def test_models_that_train_at_once_get_the_same_bits_as_alone(layer):
-    """Without a lock, workqueue ends the process: "Concurrent access has been detected"."""
-    python(MODEL + THREADS, NUMBA_THREADING_LAYER=layer)
+@cache
+def can_start(layer):
+    code = "import numba; numba.get_num_threads()"
+    env = {**os.environ, "NUMBA_THREADING_LAYER": layer}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, env=env).returncode == 0
+
+
+def skip_without(layer):
+    if not can_start(layer):
+        pytest.skip(f"Numba cannot start {layer} here")
+
+
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 
 
+def test_sixteen_threads_predict_and_two_train():
+    """In this process, on whichever layer it has; the slow form is below."""
+    assert thread_uses.differences(steps=3, rounds=1) == []
+
+
+@pytest.mark.parametrize("first", ["alone", "together"])
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.slow
+def test_all_threads_get_the_same_bits_as_alone(layer, first):
+    """Without a lock, workqueue ends the process: "Concurrent access has been detected".
+
+    Threads that begin "together" also load the kernels, choose the guard and make the plans at once.
+    """
+    skip_without(layer)
+    assert python("threads", first, NUMBA_THREADING_LAYER=layer) == f"{layer} []"
+
+
+def test_threads_on_workqueue_get_the_same_bits_as_alone():
+    assert python("quick", "together", NUMBA_THREADING_LAYER="workqueue") == "workqueue []"
+
+
+def test_threads_may_share_a_model_that_is_not_built():
+    """All find it so; one of them builds it, and the others wait."""
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for seed in range(12):
+            built, shared = thread_uses.small(seed), thread_uses.small(seed, input_shape=None)
+            expected = built.predict(thread_uses.X[:20])
+            outputs = thread_uses.at_once([lambda m=shared: m.predict(thread_uses.X[:20])] * 6)
+            for y in outputs:
+                np.testing.assert_array_equal(y, expected)
+            np.testing.assert_array_equal(shared.parameters, built.parameters)
+    finally:
+        sys.setswitchinterval(switching)
+
+
 @needs_fork
-@pytest.mark.parametrize("busy", [pytest.param("", marks=pytest.mark.slow), "busy"])
-def test_a_forked_child_computes_on_workqueue(busy):
-    """Also if another thread of the parent was in a kernel."""
-    assert python(MODEL + FORK, busy, NUMBA_THREADING_LAYER="workqueue") == "True\n"
+@pytest.mark.parametrize(
+    ("layer", "forks"), [("workqueue", 12), slow("workqueue", 60), slow("omp", 60), slow("tbb", 20)]
+)
+def test_forks_in_the_middle_of_other_threads_kernels(layer, forks):
+    """A child computes the same bits in each of its threads, or says what to do; the parent goes on.
+
+    A child was left with Numba's locks as they were held, and took the one that is shared with it: then the
+    parent's threads waited forever.
+    """
+    skip_without(layer)
+    refused = layer == "omp" and sys.platform.startswith("linux")
+    found = python("forks", forks, NUMBA_THREADING_LAYER=layer)
+    assert found == f"{layer} {[thread_uses.REFUSED if refused else thread_uses.SAME] * forks}"
+
+
+@needs_fork
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_process_forked_by_multiprocessing(layer):
+    """One that a Pool forks computes, or its error reaches the parent; a Pool waited for it forever."""
+    skip_without(layer)
+    refused = layer == "omp" and sys.platform.startswith("linux")
+    printed = python("pool", "fork", "after", NUMBA_THREADING_LAYER=layer)
+    assert ('multiprocessing.get_context("spawn")' in printed) if refused else printed == "True"
 
 
 @pytest.mark.slow
-@needs_fork
-def test_a_forked_child_of_openmp_says_what_to_do():
-    """It was ended by Numba, and a Pool waited forever for what it would have sent."""
-    code = MODEL + FORK + "import numba; print(numba.threading_layer())"
-    printed, layer = python(code).splitlines()
-    if layer == "omp" and sys.platform.startswith("linux"):
-        assert 'multiprocessing.get_context("spawn")' in printed
-    else:
-        assert printed == "True"
+@pytest.mark.parametrize(("start", "when"), [("fork", "before"), ("spawn", "before"), ("spawn", "after")])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_process_started_before_kernels_ran_or_spawned_computes(layer, start, when):
+    skip_without(layer)
+    if start == "fork" and not hasattr(os, "fork"):
+        pytest.skip("there is no fork on this system")
+    assert python("pool", start, when, NUMBA_THREADING_LAYER=layer) == "True"
 
 
-@needs_fork
-@pytest.mark.slow
-def test_a_child_forked_before_any_kernel_ran_computes():
-    code = FORK.replace("expected = trained(0)", "")
-    code = code.replace(
-        "print(pool.apply_async(trained, [0]).get(60) == expected)", "print(len(pool.apply(trained, [0])))"
-    )
-    assert python(MODEL + code) == "64\n"
+# What a child would inherit.
+
+
+class Holder:
+    """A thread that holds a lock inside a with-block."""
+
+    def __init__(self, lock):
+        self.lock, self.holds, self.may_end = lock, threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self.hold, daemon=True)
+
+    def hold(self):
+        with self.lock:
+            self.holds.set()
+            self.may_end.wait(SECONDS)
+
+    def __enter__(self):
+        self.thread.start()
+        assert self.holds.wait(SECONDS)
+        return self
+
+    def __exit__(self, *details):
+        self.may_end.set()
+        self.thread.join()
+
+
+@pytest.mark.parametrize("lock", [global_compiler_lock, parallel._backend_init_thread_lock])
+def test_a_fork_waits_for_a_thread_that_compiles_or_starts_threads(lock):
+    forking = threading.Thread(target=lambda: (threads._before_fork(), threads._release()), daemon=True)
+    with Holder(lock):
+        forking.start()
+        forking.join(0.1)
+        assert forking.is_alive()
+    forking.join(SECONDS)
+    assert not forking.is_alive()
+
+
+def test_kernels_that_run_take_no_lock_of_numbas():
+    """Threads that take it at each call leave it taken in a child."""
+    x, model = thread_uses.X[:20], thread_uses.small(0)
+    expected, single = model.predict(x), model.predict(x[:1])
+    with Holder(parallel._backend_init_thread_lock):
+        found = []
+        work = threading.Thread(
+            target=lambda: found.extend((model.predict(x), model.predict(x[:1]))), daemon=True
+        )
+        work.start()
+        work.join(SECONDS / 10)
+        assert not work.is_alive()
+    np.testing.assert_array_equal(found[0], expected)
+    np.testing.assert_array_equal(found[1], single)
+
+
+@pytest.mark.parametrize("count", [1, numba.config.NUMBA_NUM_THREADS])
+def test_the_number_of_threads_is_that_of_numba(count):
+    before = numba.get_num_threads()
+    numba.set_num_threads(count)
+    try:
+        assert threads.get_num_threads() == numba.get_num_threads() == count
+    finally:
+        numba.set_num_threads(before)
+
+
+# The guard.
 
 
 def test_the_first_kernel_chooses_the_guard(monkeypatch):
@@ -108,9 +206,21 @@ def test_the_first_kernel_chooses_the_guard(monkeypatch):
     assert (chosen is threads._lock) == (numba.threading_layer() == "workqueue")
 
 
+def is_locked():
+    """Return whether another thread would have to wait for the guard's lock."""
+
+    def attempt():
+        taken = threads._lock.acquire(blocking=False)
+        if taken:
+            threads._lock.release()
+        return not taken
+
+    return thread_uses.at_once([attempt])[0]
+
+
 def fail_under_the_guard():
     with threads.guard:
-        assert threads._lock.locked()
+        assert is_locked()
         raise KeyError
 
 
@@ -120,4 +230,20 @@ def test_the_lock_is_released_after_an_error(monkeypatch):
     for _ in range(2):  # with the guard that chooses, and with the one that it chose
         with pytest.raises(KeyError):
             fail_under_the_guard()
-        assert not threads._lock.locked()
+        assert not is_locked()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers on this system")
+def test_a_signal_handler_may_predict(monkeypatch):
+    """Also one that comes while its thread is inside the guard: it waited for itself."""
+    monkeypatch.setattr(threads, "guard", threads._lock)
+    x, model, found = thread_uses.X[:20], thread_uses.small(0), []
+    expected = model.predict(x)
+    before = signal.signal(signal.SIGUSR1, lambda *_: found.append(model.predict(x)))
+    try:
+        with threads.guard:
+            assert is_locked()
+            signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    np.testing.assert_array_equal(found[0], expected)

@@ -17,7 +17,7 @@ OW*KH*KW*C*F multiplications. `gemm` reads the buffer only, so every shape is sa
 from functools import lru_cache
 
 import numpy as np
-from numba import get_num_threads, get_thread_id, types
+from numba import get_thread_id, types
 from numba.extending import register_jitable
 
 from tinycnn.kernels.geometry import NO_PADDING, window_output
@@ -31,6 +31,7 @@ from tinycnn.kernels.runtime.linking import linked
 from tinycnn.kernels.runtime.memory import allocate, contiguous, whole_vectors
 from tinycnn.kernels.runtime.parallel import parallel_for
 from tinycnn.kernels.runtime.partition import PARTIAL_SUMS
+from tinycnn.kernels.runtime.threads import get_num_threads
 from tinycnn.support.checks import Pads, Pair
 
 # Floats of the band of image rows that a thread holds for the filter gradient: about half a level 2 cache.

@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import get_num_threads, get_thread_id
+from numba import get_thread_id
 
 from tinycnn.kernels.conv.winograd_image import correlate_image, fits_in_cache
 from tinycnn.kernels.conv.winograd_tiles import (
@@ -45,6 +45,7 @@ from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
 from tinycnn.kernels.runtime.memory import allocate, contiguous, whole_vectors
 from tinycnn.kernels.runtime.parallel import parallel_for
+from tinycnn.kernels.runtime.threads import get_num_threads
 from tinycnn.kernels.selection import tile_size
 from tinycnn.support.checks import Pads, Pair
 

@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import get_num_threads
 from numba.extending import register_jitable
 
 from tinycnn.kernels.conv.winograd_tiles import (
@@ -32,6 +31,7 @@ from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
 from tinycnn.kernels.runtime.memory import allocate, contiguous, whole_vectors
 from tinycnn.kernels.runtime.parallel import parallel_for
+from tinycnn.kernels.runtime.threads import get_num_threads
 from tinycnn.kernels.selection import tile_size
 from tinycnn.support.checks import Pair
 

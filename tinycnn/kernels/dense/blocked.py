@@ -18,7 +18,7 @@ at which the matrix is read, so nothing is packed: the threads share out the par
 from functools import lru_cache
 
 import numpy as np
-from numba import get_num_threads, get_thread_id
+from numba import get_thread_id
 
 from tinycnn.kernels.primitives.gemm import ROWS, gemm, gemv
 from tinycnn.kernels.primitives.integers import ceil_div, round_up
@@ -28,6 +28,7 @@ from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
 from tinycnn.kernels.runtime.memory import allocate, contiguous
 from tinycnn.kernels.runtime.parallel import parallel_for
+from tinycnn.kernels.runtime.threads import get_num_threads
 
 # Sizes of a block in M, N and K: the packed blocks take some 600 KB of a level 2 cache.
 BLOCK_M, BLOCK_N, BLOCK_K = 132, 128, 480

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import get_num_threads, get_thread_id
+from numba import get_thread_id
 
 from tinycnn.kernels.conv.winograd import Buffers, prepare, products
 from tinycnn.kernels.conv.winograd_tiles import output_tiles, tiling_of
@@ -21,6 +21,7 @@ from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
 from tinycnn.kernels.runtime.memory import allocate, contiguous
 from tinycnn.kernels.runtime.parallel import parallel_for
+from tinycnn.kernels.runtime.threads import get_num_threads
 from tinycnn.support.checks import Pads, Pair
 
 

@@ -16,7 +16,7 @@ whose argmax it is. Scaled, they add up to its patch of dx.
 from functools import lru_cache
 
 import numpy as np
-from numba import get_num_threads, get_thread_id
+from numba import get_thread_id
 
 from tinycnn.kernels.conv.winograd_tiles import gather_image
 from tinycnn.kernels.fused.nonzero_lists import Lists, list_by_filter, list_by_tap
@@ -29,6 +29,7 @@ from tinycnn.kernels.runtime.jit import jit
 from tinycnn.kernels.runtime.memory import allocate, contiguous
 from tinycnn.kernels.runtime.parallel import parallel_for
 from tinycnn.kernels.runtime.partition import PARTIAL_SUMS
+from tinycnn.kernels.runtime.threads import get_num_threads
 from tinycnn.support.checks import Pads, Pair
 
 # What a thread works on at a time should stay in its level 2 cache: bytes of images, entries of lists.

@@ -15,7 +15,6 @@ output buffers used alternately, with other buffers for each instruction, took a
 """
 
 import numpy as np
-from numba import get_num_threads
 from numba.extending import register_jitable
 
 from tinycnn.kernels.conv.direct import convolve_rows, row_workspace
@@ -29,6 +28,7 @@ from tinycnn.kernels.runtime import threads
 from tinycnn.kernels.runtime.jit import jit
 from tinycnn.kernels.runtime.memory import aligned_empty
 from tinycnn.kernels.runtime.parallel import parallel_for
+from tinycnn.kernels.runtime.threads import get_num_threads
 
 
 class Interpreter:

@@ -9,6 +9,9 @@ containers) ends the process when two Python threads use it at once (numba#8563)
 which serialises kernels. GNU's OpenMP does not survive a fork: Numba ends the child with SIGTERM
 (numba#7872), and a multiprocessing.Pool then waits for it forever. There, the guard of the child raises an
 error that says what to do. Everywhere else the guard does nothing.
+
+Numba's own locks do not survive a fork either. A child has none of its parent's other threads, so a lock that
+one of them held is held forever. So a fork waits until none of them compiles or starts threads.
 """
 
 import os
@@ -19,8 +22,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numba
+from numba.core.compiler_lock import global_compiler_lock
+from numba.np.ufunc import parallel
 
-_lock = threading.Lock()
+# A signal handler, or the finalizer of an object, may run a kernel inside the guard of another one.
+_lock = threading.RLock()
+_start_lock = parallel._backend_init_thread_lock
 
 
 class ChooseGuard(AbstractContextManager[None]):
@@ -29,11 +36,11 @@ class ChooseGuard(AbstractContextManager[None]):
     def __enter__(self) -> None:
         global guard
         numba.get_num_threads()  # starts the threads, if nothing has
-        guard = _lock if numba.threading_layer() == "workqueue" else nullcontext()
-        guard.__enter__()
+        guard = self._chosen = _lock if numba.threading_layer() == "workqueue" else nullcontext()
+        self._chosen.__enter__()
 
     def __exit__(self, *details: Any) -> None:
-        guard.__exit__(*details)
+        self._chosen.__exit__(*details)
 
 
 class RefuseAfterFork(AbstractContextManager[None]):
@@ -67,20 +74,42 @@ def limited(count: int) -> Iterator[int]:
     """
     from threadpoolctl import threadpool_limits
 
-    before = numba.get_num_threads()
+    before = get_num_threads()
     if "NUMBA_NUM_THREADS" not in os.environ:
         numba.set_num_threads(min(count, before))
     try:
-        with threadpool_limits(numba.get_num_threads(), user_api="blas"):
-            yield numba.get_num_threads()
+        with threadpool_limits(get_num_threads(), user_api="blas"):
+            yield get_num_threads()
     finally:
         numba.set_num_threads(before)
 
 
+def get_num_threads() -> int:
+    """Return how many threads the kernels of the calling Python thread run on, as Numba's function does.
+
+    Numba's takes a lock at each call, which a forked child shares with its parent. When one forked while
+    another thread held it, neither process would ever get it again.
+    """
+    return parallel._get_num_threads() if parallel._is_initialized else numba.get_num_threads()
+
+
+def _before_fork() -> None:
+    """Wait for other threads that compile or start Numba's threads."""
+    global_compiler_lock.acquire()
+    _start_lock.acquire()
+
+
+def _release() -> None:
+    _start_lock.release()
+    global_compiler_lock.release()
+
+
 def _after_fork() -> None:
-    """Choose a guard again in a child, with a new lock: the holder of the old one may not exist here."""
+    """Choose a guard again in a child, with new locks: the holders of the old ones may not exist here."""
     global _lock, guard
-    _lock, guard = threading.Lock(), ChooseGuard()
+    _release()
+    parallel._backend_init_process_lock = None  # Numba makes a new one, which no other process has
+    _lock, guard = threading.RLock(), ChooseGuard()
     try:
         layer = numba.threading_layer()
     except ValueError:  # no kernel has run yet
@@ -90,4 +119,4 @@ def _after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_release, after_in_child=_after_fork)
