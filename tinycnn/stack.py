@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 import os
 import re
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -27,22 +26,10 @@ from tinycnn.layers.layer_list import LayerList
 from tinycnn.saving import conversion
 from tinycnn.support import checks
 from tinycnn.support.assignment import CopiedInto, Fixed
+from tinycnn.support.locks import one_at_a_time
 from tinycnn.support.randomness import generator, resolve_seed
 
 AnyStack = TypeVar("AnyStack", bound="Stack")
-
-
-# Threads that share a model may all find it not built. (A forked child has none of its parent's threads.)
-_building = threading.RLock()
-
-
-def _after_fork() -> None:
-    global _building
-    _building = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _is_not_built(stack: Stack) -> bool:
@@ -182,6 +169,7 @@ class Stack:
         """Whether the parameters exist."""
         return self.input_shape is not None
 
+    @one_at_a_time
     def build(self, input_shape: Sequence[int]) -> None:
         """Create the parameters for images of one shape, without the batch axis.
 
@@ -198,19 +186,15 @@ class Stack:
         if sizes[:1] == (None,):
             raise ValueError(f"{self.name}: input_shape: expected no batch axis, received {sizes}")
         shape = tuple(checks.whole(f"{self.name}: input_shape", size, 1) for size in sizes)
-        with _building:
-            if self.built:
-                checks.shape(f"{self.name}: input_shape", shape, self.input_shape or ())
-                return
-            if not self.layers:
-                raise ValueError(f"{self.name}: expected at least one layer, received none")
-            input_shapes = [shape, *self._output_shapes(shape)]
-            for index, layer in enumerate(self.layers):
-                self._build_layer(layer, index, input_shapes[index])
-            vectors = parameter_vectors.gather(self.layers, self.dtype)
-            # all at once, since another thread takes a model with an input_shape to be built
-            names = "parameters", "gradients", "input_shape"
-            vars(self).update(zip(names, (*vectors, self.layers[0].built_shape), strict=True))
+        if self.built:
+            checks.shape(f"{self.name}: input_shape", shape, self.input_shape or ())
+            return
+        if not self.layers:
+            raise ValueError(f"{self.name}: expected at least one layer, received none")
+        for index, size in enumerate([shape, *self._output_shapes(shape)][:-1]):
+            self._build_layer(self.layers[index], index, size)
+        vars(self)["parameters"], vars(self)["gradients"] = parameter_vectors.gather(self.layers, self.dtype)
+        vars(self)["input_shape"] = self.layers[0].built_shape  # last: other threads take it for built
 
     def _build_layer(self, layer: Layer, index: int, input_shape: tuple[int, ...]) -> None:
         """Build a layer; one that has weights already, from elsewhere, keeps them if they fit."""
@@ -226,8 +210,7 @@ class Stack:
         vars(self)["parameters"], vars(self)["gradients"] = vectors
 
     def _output_shapes(self, input_shape: Sequence[int]) -> list[tuple[int, ...]]:
-        shapes = []
-        shape = tuple(input_shape)
+        shape, shapes = tuple(input_shape), list[tuple[int, ...]]()
         for layer in self.layers:
             shape = layer.compute_output_shape(shape)
             shapes.append(shape)

@@ -15,7 +15,7 @@ import tinycnn
 from tinycnn import recipes
 from tinycnn.datasets import load_mnist, scale_images
 from tinycnn.serve.film import Film
-from tinycnn.support.locks import FolderLock
+from tinycnn.support.folder_lock import FolderLock
 from tinycnn.training.checkpoint_files import LOCK
 
 EXAMPLES = Path(train_mnist.__file__).parent

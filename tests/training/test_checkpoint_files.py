@@ -11,7 +11,7 @@ from tests.networks import assert_same_weights as same
 from tests.networks import dense_only as network
 from tests.networks import dense_only_data as data
 from tinycnn.saving import npz
-from tinycnn.support import files, locks
+from tinycnn.support import files, folder_lock
 from tinycnn.training import Callback, LambdaCallback, checkpoint, checkpoint_files
 from tinycnn.training.checkpoint_files import DAMAGED, NAME, NEW, NEWEST_FIRST, PREVIOUS, CheckpointFiles
 
@@ -348,11 +348,11 @@ def test_a_folder_in_use(tmp_path, whole):
     assert len(errors) == 2
     with pytest.raises(Killed):
         run(tmp_path / "other", At(2, kill))
-    assert locks._held == {}
+    assert folder_lock._held == {}
     same(run(tmp_path / "other", NOTHING), whole)
     with pytest.raises(ValueError, match="callbacks"):
         run(tmp_path / "other")
-    assert locks._held == {}
+    assert folder_lock._held == {}
     assert sorted(path.name for path in (tmp_path / "other").iterdir()) == [NAME, PREVIOUS]
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tinycnn.support.files import replace
-from tinycnn.support.locks import FolderLock
+from tinycnn.support.folder_lock import FolderLock
 from tinycnn.support.notices import notice
 
 NAME, PREVIOUS, NEW = "checkpoint.npz", "checkpoint.previous.npz", "checkpoint.new.npz"

@@ -7,8 +7,9 @@
 Numba has three threading layers. "workqueue" (where neither TBB nor OpenMP is installed, as in slim
 containers) ends the process when two Python threads use it at once (numba#8563): there, the guard is a lock,
 which serialises kernels. GNU's OpenMP does not survive a fork: Numba ends the child with SIGTERM
-(numba#7872), and a multiprocessing.Pool then waits for it forever. There, the guard of the child raises an
-error that says what to do. Everywhere else the guard does nothing.
+(numba#7872), and a multiprocessing.Pool then waits for it forever. TBB survives it unless other threads were
+using it: then a child may wait forever. There, the guard of the child raises an error that says what to do.
+Everywhere else the guard does nothing.
 
 Numba's own locks do not survive a fork either. A child has none of its parent's other threads, so a lock that
 one of them held is held forever. So a fork waits until none of them compiles or starts threads.
@@ -17,6 +18,7 @@ one of them held is held forever. So a fork waits until none of them compiles or
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -30,13 +32,41 @@ _lock = threading.RLock()
 _start_lock = parallel._backend_init_thread_lock
 
 
+class _Mark:
+    """Mark of a living thread."""
+
+
+class CountThreads(AbstractContextManager[None]):
+    """The guard on TBB: it knows which of the living threads have run kernels."""
+
+    def __init__(self) -> None:
+        self._own = threading.local()  # it dies with its thread, and the mark with it
+        self._marks: set[weakref.ref[_Mark]] = set()
+
+    def __enter__(self) -> None:
+        if not hasattr(self._own, "mark"):
+            self._own.mark = _Mark()
+            self._marks.add(weakref.ref(self._own.mark, self._marks.discard))
+
+    def __exit__(self, *details: Any) -> None:
+        """Do nothing: TBB counts a thread until it ends."""
+
+    def has_others(self) -> bool:
+        """Return whether another living thread than the one that asks has run kernels."""
+        return len(self._marks) > hasattr(self._own, "mark")
+
+
+_counted, _has_others = CountThreads(), False  # at the last fork
+
+
 class ChooseGuard(AbstractContextManager[None]):
     """The guard of the first kernel: it starts Numba's threads and is replaced by what their layer needs."""
 
     def __enter__(self) -> None:
         global guard
         numba.get_num_threads()  # starts the threads, if nothing has
-        guard = self._chosen = _lock if numba.threading_layer() == "workqueue" else nullcontext()
+        guards: dict[str, AbstractContextManager[Any]] = {"workqueue": _lock, "tbb": _counted}
+        guard = self._chosen = guards.get(numba.threading_layer(), nullcontext())
         self._chosen.__enter__()
 
     def __exit__(self, *details: Any) -> None:
@@ -44,11 +74,14 @@ class ChooseGuard(AbstractContextManager[None]):
 
 
 class RefuseAfterFork(AbstractContextManager[None]):
-    """The guard in the child of a process that had started OpenMP: it raises."""
+    """The guard in the child of a process whose threads do not survive a fork: it raises."""
+
+    def __init__(self, threads: str, expected: str) -> None:
+        self.threads, self.expected = threads, expected
 
     def __enter__(self) -> None:
         raise RuntimeError(
-            "kernels on OpenMP's threads: expected the process that started them, received a child that was "
+            f"kernels on {self.threads} threads: expected {self.expected}, received a child that was "
             'forked from it; use multiprocessing.get_context("spawn"), or set NUMBA_THREADING_LAYER=workqueue'
         )
 
@@ -90,11 +123,15 @@ def get_num_threads() -> int:
     Numba's takes a lock at each call, which a forked child shares with its parent. When one forked while
     another thread held it, neither process would ever get it again.
     """
-    return parallel._get_num_threads() if parallel._is_initialized else numba.get_num_threads()
+    if not parallel._is_initialized:
+        return numba.get_num_threads()
+    return parallel._get_num_threads()  # type: ignore[attr-defined]  # which starting the threads has set
 
 
 def _before_fork() -> None:
     """Wait for other threads that compile or start Numba's threads."""
+    global _has_others
+    _has_others = _counted.has_others()
     global_compiler_lock.acquire()
     _start_lock.acquire()
 
@@ -106,16 +143,21 @@ def _release() -> None:
 
 def _after_fork() -> None:
     """Choose a guard again in a child, with new locks: the holders of the old ones may not exist here."""
-    global _lock, guard
+    global _lock, _counted, guard
     _release()
     parallel._backend_init_process_lock = None  # Numba makes a new one, which no other process has
-    _lock, guard = threading.RLock(), ChooseGuard()
+    _lock, _counted = threading.RLock(), CountThreads()
+    if isinstance(guard, RefuseAfterFork):  # the child of a child
+        return
+    guard = ChooseGuard()
     try:
         layer = numba.threading_layer()
     except ValueError:  # no kernel has run yet
         return
     if layer == "omp" and sys.platform.startswith("linux"):
-        guard = RefuseAfterFork()
+        guard = RefuseAfterFork("OpenMP's", "the process that started them")
+    if layer == "tbb" and _has_others:
+        guard = RefuseAfterFork("TBB's", "a process in which one thread had run kernels")
 
 
 if hasattr(os, "register_at_fork"):

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from tinycnn.support import locks
-from tinycnn.support.locks import FolderLock
+from tinycnn.support import folder_lock
+from tinycnn.support.folder_lock import FolderLock
 
 pytestmark = pytest.mark.smoke
 
@@ -17,7 +17,7 @@ LOCK = "checkpoint.lock"
 # Holds the lock, forks a child that outlives it, and waits to be killed.
 HOLDER = """
 import multiprocessing, os, sys, time
-from tinycnn.support.locks import FolderLock
+from tinycnn.support.folder_lock import FolderLock
 lock = FolderLock(sys.argv[1], "checkpoint.lock")
 lock.acquire()
 if sys.argv[2] == "fork":
@@ -116,7 +116,7 @@ def test_a_system_without_locks(tmp_path, monkeypatch, capsys, number):
     def refuse(handle):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(locks, "_lock", refuse)
+    monkeypatch.setattr(folder_lock, "_lock", refuse)
     lock = FolderLock(tmp_path, LOCK)
     lock.acquire()
     assert f"cannot be locked ({os.strerror(number)}); take care" in capsys.readouterr().err
@@ -124,7 +124,7 @@ def test_a_system_without_locks(tmp_path, monkeypatch, capsys, number):
         FolderLock(tmp_path, LOCK).acquire()
     lock.release()
     FolderLock(tmp_path, LOCK).acquire()
-    locks._after_fork()
+    folder_lock._after_fork()
 
 
 def test_a_full_disk_and_a_link(tmp_path, monkeypatch):
@@ -142,10 +142,10 @@ def test_a_full_disk_and_a_link(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(locks.os, "write", full)
+        patch.setattr(folder_lock.os, "write", full)
         lock = FolderLock(tmp_path, LOCK)
         lock.acquire()
-    locks._held.clear()  # as another process sees it
+    folder_lock._held.clear()  # as another process sees it
     with pytest.raises(ValueError, match="in use by another process"):
         FolderLock(tmp_path, LOCK).acquire()
     lock.release()
