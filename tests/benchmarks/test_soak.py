@@ -16,7 +16,7 @@ def no_collection(monkeypatch):
 
 
 def test_what_leaks_is_not_flat(no_collection):
-    """A step that does nothing, and keeps nothing or 100 KB."""
+    """A step that does nothing, and keeps nothing or 1 MB."""
 
     def steps(count, tick):
         for _ in range(count):
@@ -24,10 +24,10 @@ def test_what_leaks_is_not_flat(no_collection):
 
     row = soak.watch("nothing", steps, 80)
     assert (row["part"], row["count"], row["verdict"]) == ("nothing", 80, "flat")
-    row = soak.watch("nothing", steps, 80, leak=100_000)
+    row = soak.watch("nothing", steps, 80, leak=10**6)
     assert row["verdict"] == "NOT FLAT"
-    # from the middle of the second quarter to the middle of the last one
-    assert row["growth, MiB"] == pytest.approx(40 * 100_000 / 2**20, rel=0.2)
+    # 40 steps lie between the middles of the quarters; some of them find memory that was there already
+    assert 10 < row["growth, MiB"] < 1.1 * 40 * 10**6 / 2**20
 
 
 def test_files_and_threads_that_stay_are_found(tmp_path, no_collection):
