@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -222,7 +223,7 @@ def test_a_stopped_run_and_its_receipt(call, small_set, monkeypatch, tmp_path): 
 
     class Stop(StopOnInterrupt):
         def on_epoch_begin(self, epoch, logs=None):
-            self.interrupted = epoch == 1
+            self.interrupted, self.signal = epoch == 1, signal.SIGINT
             if self.interrupted:
                 written = json.loads((tmp_path / "mnist_cnn.unfinished.run.json").read_text())
                 assert len(written["epochs"]) == 1

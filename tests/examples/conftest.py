@@ -38,7 +38,11 @@ def run(capsys, monkeypatch, tmp_path):
             status = 0
         except SystemExit as stop:
             status = stop.code
-        except (OSError, ValueError) as error:  # these are `sys.exit(f"error: {error}")` at the end of each
+        except (
+            FloatingPointError,
+            OSError,
+            ValueError,
+        ) as error:  # these are `sys.exit(f"error: {error}")` at the end of each
             status = f"error: {error}"
         out, err = capsys.readouterr()
         lines = [line for line in err.splitlines(True) if "compiling kernels" not in line]

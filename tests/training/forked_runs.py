@@ -7,7 +7,6 @@ is negative, as `subprocess` has it. Starting one Python for all cases saves mos
 import ctypes
 import json
 import os
-import resource
 import signal
 import sys
 import tempfile
@@ -18,6 +17,9 @@ from pathlib import Path
 from tests.networks import dense_only, dense_only_data
 from tinycnn.saving import npz
 from tinycnn.training import Callback, StopOnInterrupt, checkpoint, checkpoint_files
+
+if os.name == "posix":
+    import resource  # before a child gives up the right to read it
 
 STEP = 7  # of 15, of which an epoch has 5
 INTERRUPTED, FAILED = 100, 101  # exit codes for KeyboardInterrupt, and for other errors

@@ -85,7 +85,7 @@ class FolderLock:
                 return
             try:
                 if os.name == "posix" and _is_at(handle, self.path):
-                    self.path.unlink()  # while it is locked: nobody else can hold it
+                    self.path.unlink()  # while it is locked: no other process can hold it
             except OSError:
                 pass  # the folder may not be written any more
             finally:

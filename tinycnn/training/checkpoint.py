@@ -104,6 +104,11 @@ class Checkpoint:
         Created if it does not exist.
     settings : dict
         JSON-serialisable. A run is resumed only with equal settings.
+
+    Attributes
+    ----------
+    saved_step : int
+        The step of the last checkpoint that was written.
     """
 
     def __init__(self, folder: str | os.PathLike[str], settings: dict[str, Any]) -> None:
@@ -111,7 +116,7 @@ class Checkpoint:
         self.folder = self.files.folder
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
         self._saved_at = time.monotonic()
-        self._saved_step = 0
+        self.saved_step = 0
         self._failure: OSError | None = None  # of the last save
 
     def __enter__(self) -> Checkpoint:
@@ -124,7 +129,7 @@ class Checkpoint:
         self.files.lock.release()
         if error is None and self._failure is not None:
             raise NotSavedError(
-                f"{self.folder}: the last checkpoint is of step {self._saved_step}, the end of the run could "
+                f"{self.folder}: the last checkpoint is of step {self.saved_step}, the end of the run could "
                 f"not be saved: {_reason(self._failure)}"
             ) from self._failure
 
@@ -149,7 +154,7 @@ class Checkpoint:
         if self._failure is not None and not failed_before:
             warnings.warn(
                 f"{self.folder}: the checkpoint of step {model.steps_trained} could not be saved: "
-                f"{_reason(self._failure)}; the last one is of step {self._saved_step}. The run goes on, and "
+                f"{_reason(self._failure)}; the last one is of step {self.saved_step}. The run goes on, and "
                 "saves again when the next one is due",
                 stacklevel=2,
             )
@@ -164,7 +169,7 @@ class Checkpoint:
             "callbacks": list(zip(callback_states.described(callbacks), states, strict=True)),
         }
         self.files.write(lambda path: npz.write(path, conversion.take(model), (run, arrays)))
-        self._failure, self._saved_at, self._saved_step = None, time.monotonic(), model.steps_trained
+        self._failure, self._saved_at, self.saved_step = None, time.monotonic(), model.steps_trained
 
     def begin(self, model: Model, callbacks: Sequence[Callback]) -> Position:
         """Restore the model and the callbacks of a run, and return its position; save a run that is new.
@@ -198,7 +203,7 @@ class Checkpoint:
         optimizer.learning_rate = schedules.get("learning_rate", rate)
         model.history = History()
         model.history.epoch, model.history.history = run["history"]["epoch"], run["history"]["history"]
-        self._saved_step = model.steps_trained
+        self.saved_step = model.steps_trained
         position = Position(**run["position"])
         where = "ended" if position.ended else f"{model.epochs_trained} epochs, {position.batches} batches"
         notice(f"{self.folder}: resuming from its checkpoint ({where})")

@@ -288,7 +288,7 @@ class Run:
         """Write a checkpoint, if there are any, of a state that is finite."""
         if isinstance(self.checkpoint, Checkpoint) and not self.diverged and divergence.is_finite(self.model):
             self.checkpoint.save(self.model, self.position, self.events.callbacks)
-            self.saved = self.model.steps_trained
+            self.saved = self.checkpoint.saved_step
 
 
 def evaluate(

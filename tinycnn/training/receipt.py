@@ -18,6 +18,7 @@ import math
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -131,7 +132,14 @@ class RunReceipt(Callback):
         self.content["epochs"] = [one for one in self.content["epochs"] if one["epoch"] < number]
         self.content["epochs"].append(entry)
         if self.filename is not None:
-            self.write(self.filename)
+            try:
+                self.write(self.filename)
+            except OSError as error:  # a full disk must not end the run that it records
+                warnings.warn(
+                    f"{os.fspath(self.filename)}: the receipt could not be written after epoch {number}: "
+                    f"{error.strerror or error}; it is tried again after the next one",
+                    stacklevel=2,
+                )
 
     def record_environment(self, number: int) -> None:
         """Add the environment of an epoch, if it is another one than before."""
