@@ -5,9 +5,10 @@
     namespace tinycnn-a (10.77.0.1, host-a) --- veth --- namespace tinycnn-b (10.77.0.2, host-b)
     mpiexec in the first one -> a process in each -> the command, over TCP between the two
 
-Needs Linux, root, `ip` of iproute2, and MPICH's mpiexec. The namespaces are removed at the end.
-
     python benchmarks/two_hosts.py -- python -m mpi4py examples/train_mnist.py --limit 1000 --epochs 1
+
+Needs Linux, root, iproute2's `ip`, util-linux' `unshare` and MPICH's `mpiexec`. The namespaces are removed at
+the end. With `--cut 20` the cable is pulled after 20 seconds: the job must end, and say why.
 """
 
 import argparse
@@ -17,20 +18,27 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 HOSTS = {"10.77.0.1": "tinycnn-a", "10.77.0.2": "tinycnn-b"}
 VETH = ("tinycnn-va", "tinycnn-vb")
-#: What mpiexec starts in the place of ssh: the command, in the namespace of the address.
+AFTER_THE_CUT = 30.0  # seconds that a job has to end
+#: What mpiexec starts in the place of ssh, with an address and a command.
 LAUNCHER = """#!{python}
 import os, sys
-spaces = {hosts!r}
-address = next(argument for argument in sys.argv if argument in spaces)
-command = " ".join(sys.argv[sys.argv.index(address) + 1:])
-name = spaces[address].replace("tinycnn", "host")
-inside = ["unshare", "--uts", "sh", "-c", f"hostname {{name}}; exec " + command]
-os.execvp("ip", ["ip", "netns", "exec", spaces[address], *inside])
+sys.path.insert(0, {folder!r})
+from two_hosts import HOSTS, inside
+address = next(argument for argument in sys.argv if argument in HOSTS)
+command = inside(HOSTS[address], " ".join(sys.argv[sys.argv.index(address) + 1:]))
+os.execvp(command[0], command)
 """
+
+
+def inside(space: str, command: str) -> list[str]:
+    """Return a command of the shell as one in a namespace, on a host with a name of its own."""
+    named = f"hostname {space.replace('tinycnn', 'host')}; exec {command}"
+    return ["ip", "netns", "exec", space, "unshare", "--uts", "sh", "-c", named]
 
 
 def run(*command: str) -> None:
@@ -68,6 +76,7 @@ def main() -> int:
     """Run a command as a job of two hosts; return its status."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--ranks", type=int, default=2, help="processes of the job (default: 2)")
+    parser.add_argument("--cut", type=float, metavar="SECONDS", help="pull the cable after this time")
     parser.add_argument("command", nargs="+", help="the program of each process, after --")
     options = parser.parse_args()
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
@@ -78,19 +87,33 @@ def main() -> int:
         sys.exit("two_hosts: expected MPICH's mpiexec and iproute2's ip, received none")
     with tempfile.TemporaryDirectory() as temporary:
         launcher = Path(temporary, "launcher")
-        launcher.write_text(LAUNCHER.format(python=sys.executable, hosts=HOSTS), encoding="utf-8")
+        here = str(Path(__file__).resolve().parent)
+        launcher.write_text(LAUNCHER.format(python=sys.executable, folder=here), encoding="utf-8")
         launcher.chmod(0o755)
         hosts = ["-launcher", "ssh", "-launcher-exec", str(launcher), "-hosts", ",".join(HOSTS)]
         job = [mpiexec, *hosts, "-n", str(options.ranks), *options.command]
+        first = next(iter(HOSTS.values()))
+        cut = threading.Timer(options.cut or 0, run, ["ip", "-n", first, "link", "set", VETH[0], "down"])
         try:
             make()
             print("$", shlex.join(["mpiexec", *job[1:]]).replace(str(launcher), "launcher"), flush=True)
-            first = next(iter(HOSTS.values()))
-            status = subprocess.run(["ip", "netns", "exec", first, *job], check=False).returncode
+            if options.cut is not None:
+                cut.start()
+            # both "hosts" have one memory, and MPICH would find it: between real ones it has no choice
+            tcp = {**os.environ, "UCX_TLS": "tcp"}
+            limit = None if options.cut is None else options.cut + AFTER_THE_CUT
+            status = subprocess.run(
+                inside(first, shlex.join(job)), env=tcp, check=False, timeout=limit
+            ).returncode
             for space, end in zip(HOSTS.values(), VETH, strict=True):
                 print(f"{space} sent {sent(space, end) / 1e6:.1f} MB through the cable")
+        except subprocess.TimeoutExpired:
+            print("the processes have ended; mpiexec has not, since it cannot reach the other host")
+            status = 1
         finally:
+            cut.cancel()
             remove()
+    print("status", status)
     return status
 
 
