@@ -72,6 +72,15 @@ def sent(space: str, end: str) -> int:
     return int(done.stdout)
 
 
+def left() -> int:
+    """Return how many processes are in the namespaces."""
+    listed = [
+        subprocess.run(["ip", "netns", "pids", space], check=True, capture_output=True, text=True).stdout
+        for space in HOSTS.values()
+    ]
+    return len("".join(listed).split())
+
+
 def main() -> int:
     """Run a command as a job of two hosts; return its status."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -108,7 +117,7 @@ def main() -> int:
             for space, end in zip(HOSTS.values(), VETH, strict=True):
                 print(f"{space} sent {sent(space, end) / 1e6:.1f} MB through the cable")
         except subprocess.TimeoutExpired:
-            print("the processes have ended; mpiexec has not, since it cannot reach the other host")
+            print(f"mpiexec was ended {AFTER_THE_CUT:g} s after the cut; other processes left: {left()}")
             status = 1
         finally:
             cut.cancel()
