@@ -18,6 +18,7 @@ def fail(how, rank, ranks=3):
     return done.stderr + done.stdout, time.monotonic() - began
 
 
+@pytest.mark.slow
 def test_an_error_in_one_process_ends_all():
     """With its message, and where it was raised."""
     text, seconds = fail("raising", 1, ranks=2)

@@ -74,6 +74,7 @@ def test_all_threads_get_the_same_bits_as_alone(layer, first):
     assert python("threads", first, NUMBA_THREADING_LAYER=layer) == f"{layer} []"
 
 
+@pytest.mark.slow
 def test_threads_on_workqueue_get_the_same_bits_as_alone():
     assert python("quick", "together", NUMBA_THREADING_LAYER="workqueue") == "workqueue []"
 
@@ -96,7 +97,7 @@ def test_threads_may_share_a_model_that_is_not_built():
 
 @needs_fork
 @pytest.mark.parametrize(
-    ("layer", "forks"), [("workqueue", 12), slow("workqueue", 60), slow("omp", 60), slow("tbb", 20)]
+    ("layer", "forks"), [slow("workqueue", 12), slow("workqueue", 60), slow("omp", 60), slow("tbb", 20)]
 )
 def test_forks_in_the_middle_of_other_threads_kernels(layer, forks):
     """A child computes the same bits in each of its threads, or says what to do; the parent goes on.
