@@ -39,6 +39,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="a picture for the top of the page, relative to it",
         metavar="FILE",
     )
+    parser.add_argument("--add", action="store_true", help="add these files to the page that is there")
     parser.add_argument("--out", type=arguments.new_file, default=PAGE, help="the page to write")
     options = parser.parse_args(argv)
     options.contents = []
@@ -68,7 +69,8 @@ def main(argv: list[str] | None = None) -> None:
     """Write the page."""
     options = parse_arguments(argv)
     pictures = [f"![{Path(name).stem}]({name})\n" for name in options.picture]
-    page = "\n".join([HEAD, *pictures, *map(section, options.contents)])
+    head = options.out.read_text(encoding="utf-8") if options.add else HEAD
+    page = "\n".join([head, *pictures, *map(section, options.contents)])
     options.out.write_text(page, encoding="utf-8")
     print(f"Wrote {options.out}.")
 
