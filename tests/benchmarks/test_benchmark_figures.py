@@ -91,6 +91,16 @@ def test_the_page_of_results_is_made_of_the_files(tmp_path, capsys):
         assert text in page
 
 
+def test_a_file_is_added_to_the_page(tmp_path):
+    """After what is there."""
+    write_json(tmp_path / "d.json", "distributed", ["--x"], MACHINE, [table()])
+    (tmp_path / "R.md").write_text("# A page\n", encoding="utf-8")
+    results.main([str(tmp_path / "d.json"), "--add", "--out", str(tmp_path / "R.md"), "--picture", "d.png"])
+    page = (tmp_path / "R.md").read_text(encoding="utf-8")
+    assert page.startswith("# A page\n\n![d](d.png)\n\n## distributed\n")
+    assert "| a | 1.50 | 25% |" in page
+
+
 def test_the_page_refuses_other_files(tmp_path, capsys):
     """In one line."""
     path = tmp_path / "t.json"
