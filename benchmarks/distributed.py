@@ -13,8 +13,10 @@ The arithmetic is in `distributed_model.py`.
 """
 
 import argparse
+import json
 import math
 import sys
+from pathlib import Path
 
 import arguments
 import distributed_batches as batches
@@ -23,7 +25,7 @@ import distributed_tables as tables
 import machine
 from distributed_jobs import Job, TorchJob, in_turn, starter
 from distributed_model import fit
-from reporting import Table, write_json
+from reporting import Table, read_tables, write_json
 
 RANK_PARTS = ("steps", "shards", "normalised", "curve", "allreduce", "overlap")
 PARTS = (*RANK_PARTS, "batches")
@@ -54,6 +56,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--steps", type=arguments.whole, default=10, help="timed steps of a job, for each batch size")
     add("--sizes", type=arguments.wholes, default=SIZES, help="bytes of an Allreduce")
     add("--points", type=arguments.wholes, default=list(batches.POINTS), help="steps before a noise scale")
+    add("--runs", type=Path, help="file of an earlier run of the part batches, instead of it", metavar="FILE")
     add("--target", type=float, default=0.98, help="validation accuracy of the runs by batch size")
     add("--target-batches", type=arguments.wholes, default="32,64,128,256,512,1024", help="of these runs")
     add("--seeds", type=arguments.whole, default=3, help="of these runs")
@@ -145,6 +148,25 @@ def model_tables(found: dict[str, Table], own: tables.Measured) -> dict[str, Tab
     return result
 
 
+def earlier(path: Path) -> dict[str, Table]:
+    """Return the tables of the part "batches" in a file of an earlier run.
+
+    Raises
+    ------
+    SystemExit
+        When the file does not have them.
+    """
+    try:
+        tables = read_tables(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError) as error:
+        raise SystemExit(f"--runs: {path}: {error}") from None
+    names = {"noise scale": "noise", "steps measured": "batches"}
+    found = {names[column.key]: table for table in tables for column in table.columns if column.key in names}
+    if len(found) < 2:
+        raise SystemExit(f"--runs: expected a file with the part batches, received {path}")
+    return found
+
+
 def show(table: Table) -> None:
     """Print a table that is complete."""
     table.start()
@@ -163,7 +185,9 @@ def main(argv: list[str] | None = None) -> None:
     if set(options.parts) & set(RANK_PARTS):
         own, theirs = measure(options)
         found = measured_tables(options, own, theirs)
-    if "batches" in options.parts:
+    if options.runs is not None:
+        found |= earlier(options.runs)
+    elif "batches" in options.parts:
         found |= {"noise": batches.noise_table(options), "batches": batches.steps_table(options)}
     if own:
         found |= model_tables(found, own)

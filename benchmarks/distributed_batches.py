@@ -24,14 +24,14 @@ from tinycnn.optimizers import SGD
 from tinycnn.optimizers.schedules import Warmup
 from tinycnn.training.batches import epoch_order, split
 
-KEPT = 5000  # validation images
+KEPT = 2500  # validation images
 SMALL = 64  # images of a small batch
 LARGE = 4096  # of a large one, which is the mean of small ones
 REPEATS = 4  # large batches at each point of training
-POINTS = (1, 50, 200, 800, 3200)  # steps of 128 images before a noise scale is measured
+POINTS = (1, 50, 200, 800, 2000)  # steps of 128 images before a noise scale is measured
 RATE = 0.01  # of a batch of 32; in proportion for others
 MOMENTUM = 0.9
-WARM_UP = 2560  # images during which the rate rises
+WARM_UP = 10_000  # images during which the rate rises
 EVALUATED = 1280  # images between two evaluations, for all batch sizes
 
 

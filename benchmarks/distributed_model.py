@@ -127,7 +127,7 @@ class Curve:
     Parameters
     ----------
     points : iterable of (images, seconds)
-        At least two. Beyond the last one, the line through the last two goes on.
+        Beyond the last one, seconds are in proportion to images.
     """
 
     def __init__(self, points: Iterable[tuple[int, float]]) -> None:
@@ -137,8 +137,7 @@ class Curve:
         """Return the seconds of a step of at least one image."""
         if images <= self.images[-1]:
             return float(np.interp(images, self.images, self.seconds))
-        slope = np.diff(self.seconds[-2:])[0] / np.diff(self.images[-2:])[0]
-        return float(self.seconds[-1] + (images - self.images[-1]) * slope)
+        return float(self.seconds[-1] * images / self.images[-1])
 
 
 def step(curve: Curve, link: Link, ranks: int, batch: int, size: int, algorithm: str | None = None) -> float:

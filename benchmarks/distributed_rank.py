@@ -22,6 +22,8 @@ from networks import images_and_labels
 import tinycnn
 from tinycnn.distributed import DataParallel, mpi
 from tinycnn.layers import Activation, BatchNormalization, Conv2D
+from tinycnn.support import processes
+from tinycnn.support.processes import OneProcess
 from tinycnn.training import LambdaCallback
 
 WARM_UP = 2  # steps that are not timed
@@ -65,23 +67,29 @@ def network(normalised: bool = False) -> tinycnn.Sequential:
     return model
 
 
-def steps(job: Counted, batch: int, count: int, normalised: bool) -> dict[str, Any]:
-    """Return the seconds of each of `count` steps of `fit`, and the figures of `Counted` for one step."""
-    model = network(normalised)
+def timed_fit(model: Any, batch: int, count: int, begun: Callable[[], None] = lambda: None) -> list[float]:
+    """Return the seconds of each of `count` steps of `fit`; `begun` is called before the first of them."""
     x, y = images_and_labels(batch * (WARM_UP + count))
     clock: list[float] = []
-    begun = []
 
     def ended(number: int, logs: Any = None) -> None:
         if number == WARM_UP - 1:
-            begun.append(job.figures())
+            begun()
         clock.append(time.perf_counter())
 
     model.fit(x, y, batch_size=batch, verbose=0, callbacks=LambdaCallback(on_train_batch_end=ended))
-    own = (job.figures() - begun[0]) / count
+    seconds: list[float] = np.diff(clock[WARM_UP - 1 :]).tolist()
+    return seconds
+
+
+def steps(job: Counted, batch: int, count: int, normalised: bool) -> dict[str, Any]:
+    """Return the seconds of each of `count` steps of `fit`, and the figures of `Counted` for one step."""
+    figures: list[np.ndarray] = []
+    seconds = timed_fit(network(normalised), batch, count, lambda: figures.append(job.figures()))
+    own = (job.figures() - figures[0]) / count
     everyone = np.mean(mpi().COMM_WORLD.allgather(own), axis=0)
     names = ("waited", "transferred", "bytes", "totals", "seconds of totals", "bytes of totals")
-    return {"seconds": np.diff(clock[WARM_UP - 1 :]).tolist()} | dict(zip(names, everyone, strict=True))
+    return {"seconds": seconds} | dict(zip(names, everyone, strict=True))
 
 
 def slowest(seconds: list[float]) -> float:
@@ -90,18 +98,13 @@ def slowest(seconds: list[float]) -> float:
 
 
 def curve(images: list[int], count: int) -> list[tuple[int, float]]:
-    """Return (images, seconds) of steps without any communication, while all ranks compute."""
+    """Return (images, seconds) of steps of `fit` without communication, while all ranks compute."""
     model, rows = network(), []
+    alone = processes.enter(OneProcess())
     for number in images:
-        x, y = images_and_labels(number)
-        seconds = []
-        for index in range(WARM_UP + count):
-            mpi().COMM_WORLD.Barrier()
-            start = time.perf_counter()
-            model.train_step(x, y)
-            if index >= WARM_UP:
-                seconds.append(time.perf_counter() - start)
-        rows.append((number, slowest(seconds)))
+        mpi().COMM_WORLD.Barrier()
+        rows.append((number, slowest(timed_fit(model, number, count))))
+    processes.leave(alone)
     return rows
 
 

@@ -14,7 +14,7 @@ import pytest
 from distributed_computed import Setting, efficiency, fastest_batch, speed_up, strong_table, weak_table
 from distributed_jobs import Job, TorchJob
 from distributed_model import Curve, Link
-from reporting import WIDTH, Table
+from reporting import WIDTH, Column, Table, write_json
 
 LINK = Link("a", 2.0, 0.5, 0.25)
 STEPS = Curve([(1, 3.0), (3, 5.0), (7, 13.0)])
@@ -96,7 +96,7 @@ def test_no_constant_is_negative():
 
 
 def test_a_curve_is_read_between_and_beyond_its_points():
-    assert [STEPS.at(images) for images in (1, 2, 3, 5, 7, 9)] == [3, 4, 5, 9, 13, 17]
+    assert [STEPS.at(images) for images in (1, 2, 3, 5, 7, 14)] == [3, 4, 5, 9, 13, 26]
 
 
 def test_a_step_is_that_of_the_rank_with_most_images():
@@ -234,6 +234,17 @@ def test_a_job_that_fails_is_reported():
         distributed_jobs.last_line(
             [sys.executable, "-c", "import sys; print('no such rank', file=sys.stderr); sys.exit(3)"], 1
         )
+
+
+def test_an_earlier_run_is_read(tmp_path):
+    """Its two tables, by their columns; another file is refused in a sentence."""
+    tables = [Table("N", [Column("noise scale", 5, ".0f")]), Table("S", [Column("steps measured", 5, ".0f")])]
+    write_json(tmp_path / "b.json", "distributed", [], {}, tables)
+    assert distributed.earlier(tmp_path / "b.json") == {"noise": tables[0], "batches": tables[1]}
+    write_json(tmp_path / "b.json", "distributed", [], {}, tables[:1])
+    for path in (tmp_path / "b.json", tmp_path / "nowhere.json"):
+        with pytest.raises(SystemExit, match=r"--runs: "):
+            distributed.earlier(path)
 
 
 def run(folder, *options):
