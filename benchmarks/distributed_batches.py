@@ -90,7 +90,7 @@ def noise_table(options: argparse.Namespace) -> Table:
         row = {"steps before": steps, "val accuracy": accuracy, "|G|^2": large, "|g|^2 of 64": small}
         spread = {"least": min(scales), "most": max(scales)}
         table.rows.append(row | {"noise scale": noise_scale(small, large, SMALL, LARGE)} | spread)
-        print(f"noise scale after {steps} steps: {scales}", flush=True)
+        print(f"noise scale after {steps} steps: {table.line(table.rows[-1])}", flush=True)
     return table
 
 

@@ -40,12 +40,12 @@ def draw(path: Path, found: dict[str, Table]) -> None:
     if not drawn:
         return
     figure = Figure(figsize=(4.7 * min(2, len(drawn)), 4.1 * -(-len(drawn) // 2)), layout="constrained")
-    axes = figure.subplots(-(-len(drawn) // 2), min(2, len(drawn)), squeeze=False).flat
+    axes = list(figure.subplots(-(-len(drawn) // 2), min(2, len(drawn)), squeeze=False).flat)
     for name, panel in zip(drawn, axes, strict=False):
         panels[name](panel, found)
         panel.grid(which="both", alpha=0.2)
-        panel.legend(fontsize=8)
-    for panel in list(axes)[len(drawn) :]:
+        panel.legend(fontsize=7, framealpha=0.6)
+    for panel in axes[len(drawn) :]:
         panel.remove()
     figure.suptitle("Data parallelism of mnist_cnn: points are measured, lines are computed")
     figure.savefig(path, dpi=120)
