@@ -126,8 +126,9 @@ class Sequential(Network):
             Makes variants of the images of each batch, such as `tinycnn.datasets.Augmentation`.
         checkpoint : path, optional
             A folder in which the state of the run is kept, after each epoch and each minute. The same call
-            goes on from there, in a new process too (one at a time) if the model has the same `seed`, and
-            ends with the same bits. The data must be arrays.
+            goes on from there, in a new process too if the model has the same `seed`, and ends with the same
+            bits. One run at a time has the folder. On Ctrl-C or SIGTERM the step is finished and saved before
+            the signal has its effect. The data must be arrays.
         sample_weight : ndarray of shape (N,), optional
             How much the loss of each image counts: with 2, its gradient is that of the image twice. Metrics
             are not weighted.
@@ -150,6 +151,8 @@ class Sequential(Network):
             For arguments of another type.
         NonFiniteError
             Before a step whose loss or gradients are NaN or infinite, unless a callback handles it.
+        OSError
+            When the first or the last state of the run cannot be written to the `checkpoint`.
 
         Warns
         -----
