@@ -21,8 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
 
-import numpy as np
-
+from tinycnn.support.plain import plain
 from tinycnn.support.streams import is_terminal, write_line
 
 PROGRAM = "tinycnn"
@@ -52,19 +51,6 @@ def error(text: str) -> None:
 def say_json(value: dict[str, Any]) -> None:
     """Print one JSON object to stdout, in one line of ASCII; NaN and infinities become null."""
     write_line(sys.stdout, json.dumps(plain(value), allow_nan=False))
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON has it: without NumPy's types, without NaN, with text as keys."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 def printable(text: str) -> str:

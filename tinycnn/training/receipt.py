@@ -14,7 +14,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import math
 import os
 import platform
 import sys
@@ -29,6 +28,7 @@ import numpy as np
 from tinycnn.kernels.runtime.availability import obstacle
 from tinycnn.saving.model import Model, compiled
 from tinycnn.support import checks, files, machine, processes
+from tinycnn.support.plain import plain
 from tinycnn.training.callbacks import Callback, Logs
 from tinycnn.training.checkpoint import digest
 from tinycnn.training.interrupts import StopOnInterrupt
@@ -104,8 +104,8 @@ class RunReceipt(Callback):
             "command": self.command,
             "seed": model.seed,
             "data": self._about["data"],
-            "settings": plain(settings),
-            "model": plain(model.get_config()),
+            "settings": plain(settings, _name),
+            "model": plain(model.get_config(), _name),
             "environments": [],
             "initial": weight_digests(model),
             "epochs": [],
@@ -123,7 +123,7 @@ class RunReceipt(Callback):
         entry = {
             "epoch": number,
             "steps": model.steps_trained,
-            "logs": plain({name: column[-1] for name, column in model.history.history.items()}),
+            "logs": plain({name: column[-1] for name, column in model.history.history.items()}, _name),
             **self._trained,
             "evaluated": weight_digests(model)["weights"],
         }
@@ -232,29 +232,16 @@ def as_text(content: Mapping[str, Any]) -> str:
     return "{\n" + ",\n".join(f'"{name}": {part}' for name, part in parts.items()) + "\n}\n"
 
 
-def plain(value: Any) -> Any:
-    """Return a value as JSON has it: NaN and infinities become None, other objects the name of a class."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Path):
-        return str(value)
-    return value if value is None or isinstance(value, bool | int | str) else _name(value)
-
-
 def _described(thing: Callback | Callable[..., Any]) -> dict[str, Any]:
     """Describe a callback or an augmentation: its name, and its settings if it has any."""
     settings = thing.get_config() if hasattr(thing, "get_config") else {}
-    return {"name": _name(thing), "config": plain(settings)}
+    return {"name": _name(thing), "config": plain(settings, _name)}
 
 
 def _name(thing: Any) -> str:
-    """Return the name of a function, or of the class of an object."""
+    """Return the name of a function, or of the class of an object; a path is its own."""
+    if isinstance(thing, Path):
+        return str(thing)
     named = thing if hasattr(thing, "__qualname__") else type(thing)
     return str(named.__qualname__)
 
