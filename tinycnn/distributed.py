@@ -16,7 +16,8 @@ section 3). The sum is one Allreduce of `model.gradients`, which is one vector a
 takes the same step from the same weights.
 
 Dropout masks and augmentation follow the image, and batch normalisation takes its statistics over the whole
-batch. So N processes compute what one computes, up to the order of sums. `shards` fixes that order too.
+batch. So N processes compute what one computes, up to the rounding of sums, which max-pooling can amplify.
+`shards` fixes the order of the sums, and so the bits.
 """
 
 from __future__ import annotations
