@@ -77,6 +77,10 @@ def sample() -> Sample:
     return Sample(memory, len(os.listdir(PROCESS / "fd")), len(os.listdir(PROCESS / "task")))
 
 
+#: What `--leak` keeps, to the end: another part would fill the room of what an earlier one gave back.
+LEAKED: list[bytes] = []
+
+
 def watch(name: str, part: Part, count: int, leak: int = 0) -> dict[str, Any]:
     """Return the row of a part: it is called with a count and a tick, which it calls after each step.
 
@@ -90,11 +94,10 @@ def watch(name: str, part: Part, count: int, leak: int = 0) -> dict[str, Any]:
         Bytes that are kept after each of them.
     """
     samples: list[Sample] = []
-    leaked = []
     every, ticks = max(1, count // SAMPLES), itertools.count(1)
 
     def tick() -> None:
-        leaked.append(b"x" * leak)
+        LEAKED.append(b"x" * leak)
         if next(ticks) % every == 0:
             samples.append(sample())
 
