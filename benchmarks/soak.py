@@ -77,8 +77,7 @@ def sample() -> Sample:
     return Sample(memory, len(os.listdir(PROCESS / "fd")), len(os.listdir(PROCESS / "task")))
 
 
-#: What `--leak` keeps, to the end: another part would fill the room of what an earlier one gave back.
-LEAKED: list[bytes] = []
+LEAKED: list[bytes] = []  # to the end: a part must not find room that another has left
 
 
 def watch(name: str, part: Part, count: int, leak: int = 0) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def dense() -> Training:
     model = Sequential([*layers, Dense(3, activation="softmax")], seed=SEED, input_shape=(4, 5, 1))
     model.compile(Adam(0.01), LOSS, ["accuracy"])
     data = rng.random((count, 4, 5, 1), np.float32), rng.integers(0, 3, count)
-    return Training(model, data, 24, [WeightAverage(0.9)])
+    return Training(model, data, 40, [WeightAverage(0.9)])
 
 
 #: The runs by name.
