@@ -44,7 +44,7 @@ from tinycnn.support.processes import OneProcess
 from tinycnn.support.watch import Watch
 from tinycnn.training.sources import Batch
 
-#: Where a starter of MPI programs tells a process how many there are.
+# Where a starter of MPI programs tells a process how many there are.
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS")
 CURE = 'several processes need mpi4py and an MPI: pip install "tinycnn[mpi]"'
 TIMEOUT = 30.0
@@ -84,7 +84,7 @@ class DataParallel(OneProcess):
     alone = False
 
     def __init__(self, shards: int | None = None, timeout: float = TIMEOUT, communicator: Any = None) -> None:
-        self._mpi = mpi()
+        self._mpi = _mpi()
         self._comm = (communicator or self._mpi.COMM_WORLD).Dup()
         self.rank, self.size = self._comm.rank, self._comm.size
         self.main = self.rank == 0
@@ -289,7 +289,7 @@ def from_main(function: Callable[[], Any]) -> Any:
     """
     if not _several():
         return function()
-    comm, value = mpi().COMM_WORLD, None
+    comm, value = _mpi().COMM_WORLD, None
     try:
         if comm.rank == 0:
             value = (function(),)
@@ -300,7 +300,7 @@ def from_main(function: Callable[[], Any]) -> Any:
     return value[0]
 
 
-def mpi() -> Any:
+def _mpi() -> Any:
     """Return mpi4py's module; importing it starts MPI."""
     try:
         from mpi4py import MPI

@@ -41,6 +41,7 @@ MODULES = (
     "kernels",
     "saving",
     "recipes",
+    "distributed",
     "teach",
 )
 #: Where the methods that a class inherits are not listed again: bases that Python has, and public bases.
