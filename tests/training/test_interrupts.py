@@ -208,7 +208,7 @@ def test_a_full_disk_and_a_read_only_one(program, tmp_path, do, undo, reason):
 
 def test_permissions_that_are_lost(program, whole):
     """Of a user who is not root."""
-    root = Path(tempfile.mkdtemp())
+    root = Path(tempfile.mkdtemp(dir="/tmp" if os.geteuid() == 0 else None))  # where any user may be
     try:
         root.chmod(0o711)
         uid = {"uid": 65534} if os.geteuid() == 0 else {}
