@@ -29,23 +29,32 @@ def is_finite(model: Any) -> bool:
     """Return whether all weights of a model, and the moments of its optimizer, are finite."""
     state = [array for layer in model.layers for array in layer.state.values()]
     slots = model.optimizer.slots.values() if model.optimizer is not None else ()
-    return all(bool(np.isfinite(array).all()) for array in (model.parameters, *state, *slots))
+    return all(map(_all_finite, (model.parameters, *state, *slots)))
 
 
 def step_is_finite(model: Model, loss: float) -> bool:
     """Return whether a loss, the gradients of what is trained, and the layers' moving averages are finite.
 
-    The sum of the squares shows it in a fifth of a percent of a step of 128 images: it is not finite if a
-    gradient is not. Only where it is not, which squares of large gradients may also cause, each is looked at.
+    The gradients of frozen layers may be anything.
     """
-    gradients = model.gradients
     if not math.isfinite(loss):
         return False
-    if not all(np.isfinite(array).all() for layer in model.layers for array in layer.state.values()):
+    if not all(_all_finite(array) for layer in model.layers for array in layer.state.values()):
         return False
-    if math.isfinite(np.dot(gradients, gradients)):
-        return True
-    return all(bool(np.isfinite(gradients[part.span]).all()) for part in trainable_spans(model.layers))
+    gradients = model.gradients
+    return _all_finite(gradients) or all(
+        _all_finite(gradients[part.span]) for part in trainable_spans(model.layers)
+    )
+
+
+def _all_finite(array: np.ndarray) -> bool:
+    """Return whether all numbers of an array are finite.
+
+    The sum of their squares shows it in a tenth of the time: it is not finite if one is not. Only where it is
+    not, which squares of large numbers may also cause, each is looked at.
+    """
+    flat = array.reshape(-1)
+    return math.isfinite(np.dot(flat, flat)) or bool(np.isfinite(flat).all())
 
 
 @dataclass(frozen=True)
