@@ -62,6 +62,7 @@ def two(tmp_path_factory):
     return train(2, tmp_path_factory.mktemp("runs") / "two", "none", FAST)
 
 
+@pytest.mark.slow
 def test_two_processes_compute_what_one_computes(two, tmp_path):
     """Up to rounding; with the masks of another part of the batch they do not, and the comparison sees it."""
     one = train(0, tmp_path / "one", "alone", ("momentum", "small_batches", "dense"))

@@ -324,7 +324,8 @@ model.save({folder!r} + "/final.npz")
 """
 
 
-@pytest.mark.parametrize("deaths", [1, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.slow  # benchmarks/kill_storm.py has the short form
+@pytest.mark.parametrize("deaths", [12])
 def test_kill(tmp_path, deaths):
     """SIGKILL at any moment after a new checkpoint, also while the next is written."""
     code, path = KILLED.format(folder=str(tmp_path)), tmp_path / "checkpoint.npz"
