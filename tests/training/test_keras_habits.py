@@ -534,3 +534,19 @@ def test_epochs_of_fewer_steps_go_through_all_images(shuffle, tmp_path):
     parts.fit(X, Y, batch_size=5, epochs=5, steps_per_epoch=2, shuffle=shuffle, verbose=0)
     np.testing.assert_array_equal(parts.parameters, whole.parameters)
     assert parts.epochs_trained == 5
+
+
+def test_a_train_step_of_ones_own_is_not_ignored():
+    """In Keras `fit` calls it; here the error says what to override."""
+
+    class Mine(Sequential):
+        def train_step(self, x, y, weights=None):
+            return super().train_step(x, y, weights)
+
+    model = Mine([Flatten(), Dense(3, activation="softmax")], seed=1, input_shape=(4, 5, 1))
+    model.compile("adam")
+    x, y = np.random.default_rng(0).random((6, 4, 5, 1), np.float32), np.arange(6) % 3
+    with pytest.raises(ValueError, match=r"Mine.train_step: fit calls compute_gradients and apply_gradients"):
+        model.fit(x, y, verbose=0)
+    model.train_on_batch(x, y)
+    assert model.steps_trained == 1

@@ -162,6 +162,7 @@ def check_before_the_first_step(
         warn_if_unscaled(source.data[0] if isinstance(source, Arrays) else first.x, "x")
     warn_if_nothing_learns(model)
     refuse_unknown_attributes(model)
+    refuse_own_train_step(type(model))
 
 
 def refuse_unknown_attributes(model: Any) -> None:
@@ -175,6 +176,16 @@ def refuse_unknown_attributes(model: Any) -> None:
             hint = f"did you mean {close[0]!r}?" if close else "delete it with del"
             kind = type(thing).__name__
             raise ValueError(f"{kind} has no attribute {name!r}, so it would be ignored; {hint}")
+
+
+def refuse_own_train_step(kind: type) -> None:
+    """Raise ValueError for a class with a `train_step` of its own, which `fit` would not call."""
+    owner = next(one for one in kind.__mro__ if "train_step" in vars(one))
+    if owner.__module__.partition(".")[0] != __name__.partition(".")[0]:
+        raise ValueError(
+            f"{owner.__name__}.train_step: fit calls compute_gradients and apply_gradients, between which it "
+            "looks at the gradients; override these"
+        )
 
 
 def check_labels(model: Model, batch: Batch, name: str) -> None:
