@@ -134,7 +134,7 @@ def strong_table(rows: Sequence[Setting], size: int) -> Table:
 
 
 def fastest_batch(setting: Setting, ranks: int, size: int, steps: dict[int, float]) -> tuple[float, int]:
-    """Return (seconds to the target, batch) of the batch that is fastest on at most so many ranks."""
+    """Return (seconds to the target, batch) of the batch that is fastest on up to `ranks` ranks."""
     link, curve, _ = setting
     return min(
         (count * step(curve, link, min(ranks, batch), batch, size), batch) for batch, count in steps.items()

@@ -115,13 +115,18 @@ def _strong(axes: Any, found: dict[str, Table]) -> None:
     if "steps" in found:
         measured = _measured(found, False, batches[0])
         axes.plot(*measured, "o", color="black", ms=5, label=f"measured, batch {batches[0]}")
+    _in_powers(axes, "ranks", "speed-up", "Strong scaling")
+
+
+def _in_powers(axes: Any, x: str, y: str, title: str) -> None:
+    """Give axes powers of 2, labels and a title."""
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=2)
     _powers(axes.xaxis)
     _powers(axes.yaxis)
-    axes.set_xlabel("ranks")
-    axes.set_ylabel("speed-up")
-    axes.set_title("Strong scaling", fontsize=10)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_title(title, fontsize=10)
 
 
 def _batches(axes: Any, found: dict[str, Table]) -> None:
@@ -138,10 +143,4 @@ def _batches(axes: Any, found: dict[str, Table]) -> None:
     axes.plot([row["batch"] for row in rows], expected, color=COLOURS[0], label="fitted")
     perfect = [expected[0] * rows[0]["batch"] / row["batch"] for row in rows]
     axes.plot([row["batch"] for row in rows], perfect, ":", color="grey", label="in proportion")
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log", base=2)
-    _powers(axes.xaxis)
-    _powers(axes.yaxis)
-    axes.set_xlabel("images in a batch")
-    axes.set_ylabel("steps")
-    axes.set_title("Steps to the target accuracy", fontsize=10)
+    _in_powers(axes, "images in a batch", "steps", "Steps to the target accuracy")

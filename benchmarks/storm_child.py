@@ -1,4 +1,4 @@
-"""One life of a run of `kill_storm`: trains with checkpoints, and kills itself where it is told to.
+"""One life of a run of `kill_storm`: trains with checkpoints, and kills itself at the place that it is given.
 
 ::
 

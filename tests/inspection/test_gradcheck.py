@@ -55,7 +55,7 @@ def test_a_whole_small_network():
 
 
 class Wrong(Layer):
-    """A layer y = x**2 + bias whose backward has the error it is told to have."""
+    """A layer y = x**2 + bias whose backward has the error that it is given."""
 
     def __init__(self, error):
         super().__init__()

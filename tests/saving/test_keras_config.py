@@ -481,7 +481,7 @@ def training_of(model):
 
 
 def settings_of(training):
-    """All that a training says, with the defaults that are not written filled in."""
+    """All that is said of training, with the defaults that are not written filled in."""
     optimizer = optimizers.get(training["optimizer"]["name"], **training["optimizer"]["config"])
     return {**training, "optimizer": (type(optimizer), optimizer.get_config())}
 

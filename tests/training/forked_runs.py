@@ -1,4 +1,4 @@
-"""A program that runs small trainings in forked children, with real signals and real limits.
+"""A program that trains small networks in forked children, with real signals and real limits.
 
 Each line of its input is a case as JSON, each line of its output the exit code of the child: that of a signal
 is negative, as `subprocess` has it. Starting one Python for all cases saves most of the time.

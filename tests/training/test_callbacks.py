@@ -345,7 +345,7 @@ def test_reduce_on_plateau():
 
 
 def test_weight_average_is_its_formula():
-    """With its warm-up; the weights of the training itself are those of a training without it."""
+    """With its warm-up; the weights that are trained are those of a run without it."""
     steps = []
     keep = LambdaCallback(on_batch_end=lambda batch, logs: steps.append(keep.model.get_weights()))
     start = network().get_weights()

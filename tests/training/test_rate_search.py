@@ -17,7 +17,7 @@ X, Y = data(300)
 
 @pytest.mark.parametrize("optimizer", [Adam(0.02), SGD(OneCycle(0.1, 20), momentum=0.5)], ids=repr)
 def test_the_model_is_as_it_was(optimizer):
-    """Weights, moving means, moments, rate, position: a training goes on with the same bits."""
+    """Weights, moving means, moments, rate, position: training goes on with the same bits."""
     model, twin = (network(type(optimizer)(**optimizer.get_config())) for _ in range(2))
     for one in (model, twin):
         one.fit(X, Y, batch_size=50, verbose=0)
