@@ -17,10 +17,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from mpi4py import MPI
 from networks import images_and_labels
 
 import tinycnn
-from tinycnn.distributed import DataParallel, mpi
+from tinycnn.distributed import DataParallel
 from tinycnn.layers import Activation, BatchNormalization, Conv2D
 from tinycnn.support import processes
 from tinycnn.support.processes import OneProcess
@@ -87,14 +88,14 @@ def steps(job: Counted, batch: int, count: int, normalised: bool) -> dict[str, A
     figures: list[np.ndarray] = []
     seconds = timed_fit(network(normalised), batch, count, lambda: figures.append(job.figures()))
     own = (job.figures() - figures[0]) / count
-    everyone = np.mean(mpi().COMM_WORLD.allgather(own), axis=0)
+    everyone = np.mean(MPI.COMM_WORLD.allgather(own), axis=0)
     names = ("waited", "transferred", "bytes", "totals", "seconds of totals", "bytes of totals")
     return {"seconds": seconds} | dict(zip(names, everyone, strict=True))
 
 
 def slowest(seconds: list[float]) -> float:
     """Return the median of a rank's times, of the rank where it is longest."""
-    return float(max(mpi().COMM_WORLD.allgather(float(np.median(seconds)))))
+    return float(max(MPI.COMM_WORLD.allgather(float(np.median(seconds)))))
 
 
 def curve(images: list[int], count: int) -> list[tuple[int, float]]:
@@ -102,7 +103,7 @@ def curve(images: list[int], count: int) -> list[tuple[int, float]]:
     model, rows = network(), []
     alone = processes.enter(OneProcess())
     for number in images:
-        mpi().COMM_WORLD.Barrier()
+        MPI.COMM_WORLD.Barrier()
         rows.append((number, slowest(timed_fit(model, number, count))))
     processes.leave(alone)
     return rows
@@ -110,7 +111,7 @@ def curve(images: list[int], count: int) -> list[tuple[int, float]]:
 
 def allreduces(sizes: list[int]) -> list[tuple[int, float]]:
     """Return (bytes, seconds) of an Allreduce of each size."""
-    comm, rows = mpi().COMM_WORLD, []
+    comm, rows = MPI.COMM_WORLD, []
     for size in sizes:
         vector = np.ones(size // 4, np.float32)
         vector[...] = comm.rank  # its sum is known, and stays finite
@@ -145,7 +146,7 @@ def addition(size: int) -> float:
 def plain_step(model: Any, x: np.ndarray, y: np.ndarray, share: float, first: int) -> None:
     """Take a step whose Allreduce begins after the backward pass."""
     model.compute_gradients(x, y, None, share, first)
-    mpi().COMM_WORLD.Allreduce(mpi().IN_PLACE, model.gradients)
+    MPI.COMM_WORLD.Allreduce(MPI.IN_PLACE, model.gradients)
     model.apply_gradients()
 
 
@@ -154,7 +155,7 @@ def overlapped_step(model: Any, x: np.ndarray, y: np.ndarray, share: float, firs
 
     MPICH moves messages while it is called, so it is asked after each layer.
     """
-    comm, place = mpi().COMM_WORLD, mpi().IN_PLACE
+    comm, place = MPI.COMM_WORLD, MPI.IN_PLACE
     dense = next(layer for layer in model.layers if isinstance(layer, tinycnn.layers.Dense))
     offset = (dense.grads["kernel"].ctypes.data - model.gradients.ctypes.data) // model.gradients.itemsize
     for layer in model.layers:
@@ -180,7 +181,7 @@ def overlapped_step(model: Any, x: np.ndarray, y: np.ndarray, share: float, firs
 
 def overlap(batch: int, count: int) -> dict[str, list[float]]:
     """Return the seconds of steps of both forms, in turn."""
-    comm = mpi().COMM_WORLD
+    comm = MPI.COMM_WORLD
     x, y = images_and_labels(batch)
     first = batch * comm.rank // comm.size
     rows = slice(first, batch * (comm.rank + 1) // comm.size)
@@ -232,7 +233,7 @@ def measure(plan: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Measure what the plan in the first argument names."""
     found = measure(json.loads(sys.argv[1]))
-    if mpi().COMM_WORLD.rank == 0:
+    if MPI.COMM_WORLD.rank == 0:
         print(json.dumps(found))
 
 

@@ -14,6 +14,7 @@ step, on purpose: the program must find them.
 import argparse
 import gc
 import itertools
+import mmap
 import os
 import statistics
 import sys
@@ -77,7 +78,7 @@ def sample() -> Sample:
     return Sample(memory, len(os.listdir(PROCESS / "fd")), len(os.listdir(PROCESS / "task")))
 
 
-LEAKED: list[bytes] = []  # to the end: a part must not find room that another has left
+LEAKED: list[mmap.mmap] = []  # pages of their own: malloc may return memory that is resident already
 
 
 def watch(name: str, part: Part, count: int, leak: int = 0) -> dict[str, Any]:
@@ -85,8 +86,7 @@ def watch(name: str, part: Part, count: int, leak: int = 0) -> dict[str, Any]:
 
     Parameters
     ----------
-    name : str
-    part : callable
+    name, part : str, callable
     count : int
         Steps or calls; at least 4.
     leak : int
@@ -96,7 +96,9 @@ def watch(name: str, part: Part, count: int, leak: int = 0) -> dict[str, Any]:
     every, ticks = max(1, count // SAMPLES), itertools.count(1)
 
     def tick() -> None:
-        LEAKED.append(b"x" * leak)
+        if leak:
+            LEAKED.append(mmap.mmap(-1, leak))
+            LEAKED[-1].write(b"x" * leak)
         if next(ticks) % every == 0:
             samples.append(sample())
 
@@ -210,9 +212,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--steps", type=arguments.whole, default=20_000, help="training steps")
-    parser.add_argument(
-        "--calls", type=arguments.whole, default=2_000, help="calls of fit, and as many of predict"
-    )
+    parser.add_argument("--calls", type=arguments.whole, default=2_000, help="calls of fit, and of predict")
     parser.add_argument("--leak", type=arguments.whole, default=0, help="bytes to leak after each of them")
     parser.add_argument(
         "--json", type=arguments.new_file, default="soak.json", help="file of the figures", metavar="FILE"
