@@ -23,6 +23,12 @@ from tinycnn.saving.snapshot import Snapshot
 from tinycnn.support import checks
 
 Arrays = list[tuple[str, Any]]
+#: The weights of each layer, in Keras' order, each with the argument that turns it off.
+WEIGHTS: dict[str, dict[str, str | None]] = {
+    "BatchNormalization": {"gamma": "scale", "beta": "center", "moving_mean": None, "moving_variance": None},
+    "Conv2D": {"kernel": None, "bias": "use_bias"},
+    "Dense": {"kernel": None, "bias": "use_bias"},
+}
 CONVOLUTION = "theano"  # the backend that flips filters
 CROSS_CORRELATION = ("cntk", "jax", "mxnet", "numpy", "openvino", "tensorflow", "torch")
 
@@ -60,13 +66,8 @@ def named(config: dict[str, Any], groups: Sequence[tuple[str, Arrays]]) -> Array
 
 def weight_names(layer: dict[str, Any]) -> list[str]:
     """Return the names of a layer's weights, in Keras' order, for an entry of `Snapshot.config`."""
-    kind, own = layer["class_name"], layer["config"]
-    if kind in ("Conv2D", "Dense"):
-        return ["kernel", "bias"] if own.get("use_bias", True) else ["kernel"]
-    if kind == "BatchNormalization":
-        present = {"gamma": own.get("scale", True), "beta": own.get("center", True)}
-        return [*(name for name in present if present[name]), "moving_mean", "moving_variance"]
-    return []
+    own, weights = layer["config"], WEIGHTS.get(layer["class_name"], {})
+    return [name for name, argument in weights.items() if argument is None or own.get(argument, True)]
 
 
 def orient(snapshot: Snapshot, backend: str | None) -> Snapshot:
