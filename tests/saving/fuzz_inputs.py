@@ -49,8 +49,13 @@ class H5(Format):
         contents += [(GOLDEN / f"small_keras{version}.h5").read_bytes() for version in (2, 3)]
         for libver in ("earliest", "v108", "latest"):
             contents += [_copied(contents[0], libver, False), _copied(contents[0], libver, True)]
-        self.maps = {content: _structures(folder, content) for content in contents}
+        self.map(folder, contents)
         return contents
+
+    def map(self, folder, contents):
+        """Find where the structures of good files are, which `damage` aims at."""
+        path = folder / f"map{self.suffix}"
+        self.maps = {content: _structures(path, content, self.read) for content in contents}
 
     def damage(self, rng, content):
         if rng.random() < 0.15:
@@ -61,6 +66,38 @@ class H5(Format):
 
     def read(self, path):
         load_model(path).get_weights()
+
+
+class WeightsH5(H5):
+    """HDF5 files of weights alone, which a model of the same layers loads."""
+
+    suffix = ".weights.h5"
+
+    def good_files(self, folder):
+        """Return files of the current form, and of forms of HDF5 that other writers choose."""
+        self.model = conv_and_dense()
+        path = folder / f"seed{self.suffix}"
+        self.model.save_weights(path)
+        contents = [path.read_bytes()]
+        for libver in ("earliest", "v108", "latest"):
+            contents += [_copied(contents[0], libver, False), _copied(contents[0], libver, True)]
+        self.map(folder, contents)
+        return contents
+
+    def damage(self, rng, content):
+        spots, sealed = self.maps[content]
+        found = damaged(rng, content, spots)
+        return resealed(found, sealed) if sealed and rng.random() < 0.8 else found
+
+    def read(self, path):
+        """Load, and check that a refused file changes nothing."""
+        before = self.model.get_weights()
+        try:
+            self.model.load_weights(path)
+        except ValueError:
+            same = map(np.array_equal, before, self.model.get_weights())
+            assert all(same), "half loaded"
+            raise
 
 
 def _copied(content, libver, special):
@@ -78,12 +115,9 @@ def _copied(content, libver, special):
                 new.create_dataset(name, data=item[()], **(options if packed else {}))
 
         old.visititems(copy)
-        for name in (
-            "/",
-            "model_weights",
-            *(f"model_weights/{n}" for n in old["model_weights"]),
-            "optimizer_weights",
-        ):
+        groups = ["/"]
+        old.visititems(lambda name, item: groups.append(name) if isinstance(item, h5py.Group) else None)
+        for name in groups:
             for key, value in old[name].attrs.items():
                 texts = isinstance(value, bytes) or (
                     np.ndim(value) and value.dtype.kind == "S" and value.size
@@ -96,7 +130,7 @@ def _copied(content, libver, special):
     return stream.getvalue()
 
 
-def _structures(folder, content):
+def _structures(path, content, read):
     """Return where a reader finds structures: their starts, and (start, end) of those with a checksum."""
     spots, sealed = [], []
 
@@ -112,9 +146,8 @@ def _structures(folder, content):
 
     original, h5.Source = h5.Source, Recorder
     try:
-        path = Path(folder) / "map.h5"
         path.write_bytes(content)
-        load_model(path)
+        read(path)
     finally:
         h5.Source = original
     return sorted(set(spots)), sorted(set(sealed))
@@ -243,4 +276,4 @@ def check_resumed(model, position):
     assert all(isinstance(column, list) for column in model.history.history.values())
 
 
-FORMATS = {"h5": H5, "npz": Npz, "idx": Idx, "checkpoint": CheckpointFolder}
+FORMATS = {"h5": H5, "weights_h5": WeightsH5, "npz": Npz, "idx": Idx, "checkpoint": CheckpointFolder}
