@@ -29,6 +29,7 @@ OTHERS = {
     "README.md": "README.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
     "benchmarks/README.md": "benchmarks.md",
     "benchmarks/RESULTS.md": "results.md",
     "tinycnn/pretrained/mnist_cnn.md": "card.md",

@@ -13,7 +13,19 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import tinycnn
-from tinycnn.cli import bench, describe, doctor, evaluate, explain, output, predict, serve, train, verify
+from tinycnn.cli import (
+    bench,
+    convert,
+    describe,
+    doctor,
+    evaluate,
+    explain,
+    output,
+    predict,
+    serve,
+    train,
+    verify,
+)
 
 FINE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 READER_GONE = 141  # what a shell reports for a program that wrote into a closed pipe
@@ -51,6 +63,7 @@ COMMANDS = {
     "evaluate": Command("accuracy on test images, with interval", evaluate.add_options, evaluate.run),
     "predict": Command("the digit in each picture", predict.add_options, predict.run),
     "summary": Command("the layers of a model", describe.add_summary_options, describe.summary),
+    "convert": Command("a model in another file format", convert.add_options, convert.run),
     "inspect": Command("what a model file holds", describe.add_inspect_options, describe.inspect),
     "explain": Command("which algorithm runs, and why; or a picture", explain.add_options, explain.run),
     "serve": Command("a page to draw on, that shows every number", serve.add_options, serve.run, json=False),
