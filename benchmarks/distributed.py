@@ -63,7 +63,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--limit", type=arguments.whole, default=10_000, help="training images of these runs")
     add("--epochs", type=arguments.whole, default=20, help="of these runs, at most")
     add("--seconds", type=float, default=math.inf, help="no round of jobs begins that would end later")
-    add("--plot", type=arguments.new_file, help="picture, such as distributed.png", metavar="FILE")
+    add("--plot", type=arguments.new_file, help="picture; not of `steps` alone", metavar="FILE")
     add("--json", type=arguments.new_file, default="distributed.json", help="where to write the figures")
     return parser.parse_args(argv)
 
@@ -197,8 +197,8 @@ def main(argv: list[str] | None = None) -> None:
     if options.plot is not None:
         from distributed_plot import draw
 
-        draw(options.plot, found)
-        print(f"Wrote {options.plot}.")
+        drawn = draw(options.plot, found)
+        print(f"Wrote {options.plot}." if drawn else "No picture: none of these tables has a panel in it.")
     write_json(options.json, "distributed", argv, described, shown)
 
 

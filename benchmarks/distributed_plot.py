@@ -18,8 +18,8 @@ from roofline import COLOURS, MARKERS
 Rows = list[dict[str, Any]]
 
 
-def draw(path: Path, found: dict[str, Table]) -> None:
-    """Draw a panel for each kind of table that was made.
+def draw(path: Path, found: dict[str, Table]) -> bool:
+    """Draw a panel for each kind of table that was made; return whether there was any.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def draw(path: Path, found: dict[str, Table]) -> None:
     }
     drawn = [name for name in panels if name in found and any(map(_is_drawn, found[name].rows))]
     if not drawn:
-        return
+        return False
     figure = Figure(figsize=(4.7 * min(2, len(drawn)), 4.1 * -(-len(drawn) // 2)), layout="constrained")
     axes = list(figure.subplots(-(-len(drawn) // 2), min(2, len(drawn)), squeeze=False).flat)
     for name, panel in zip(drawn, axes, strict=False):
@@ -49,6 +49,7 @@ def draw(path: Path, found: dict[str, Table]) -> None:
         panel.remove()
     figure.suptitle("Data parallelism of mnist_cnn: points are measured, lines are computed")
     figure.savefig(path, dpi=120)
+    return True
 
 
 def _is_drawn(row: dict[str, Any]) -> bool:
