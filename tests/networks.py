@@ -6,6 +6,7 @@ network            input                                   for
 dense_only         (4, 5, 1)                               runs of training: dropout, moving means
 small              (7, 6, 2)                               `Sequential`: a little of everything
 every_layer        (13, 11, 2)                             files: every layer, no argument at its default
+plain_layers       (6, 5, 2)                               layers without weights that `every_layer` lacks
 conv_and_dense     (4, 6, 2)                               files: the smallest with a convolution
 two_fused          (11, 13, 3)                             fused layers, with and without dropout and bias
 winograd           (13, 12, 2)                             training steps that use every kernel
@@ -25,8 +26,16 @@ from tinycnn.layers import (
     Dense,
     Dropout,
     Flatten,
+    GaussianNoise,
     GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    InputLayer,
     MaxPooling2D,
+    ReLU,
+    Reshape,
+    Softmax,
+    UpSampling2D,
+    ZeroPadding2D,
 )
 from tinycnn.optimizers import Adam
 
@@ -107,6 +116,32 @@ def every_layer(dtype="float32"):
         Dense(3, activation="softmax"),
     ]
     return Sequential(layers, seed=11, input_shape=(13, 11, 2), dtype=dtype, name="all_of_them")
+
+
+def plain_layers(dtype="float32"):
+    """Return a network with the layers without weights that `every_layer` does not have."""
+    layers = [
+        InputLayer((6, 5, 2)),
+        GaussianNoise(0.1, seed=3),
+        ZeroPadding2D(((1, 0), (2, 3))),
+        Conv2D(7, (3, 2)),
+        ReLU(max_value=1.5, negative_slope=0.125, threshold=0.25, name="bent"),
+        UpSampling2D((2, 3), interpolation="bilinear"),
+        Conv2D(4, (2, 3)),
+        UpSampling2D((3, 1)),
+        MaxPooling2D(3),
+        Softmax(axis=1),
+        GaussianNoise(0.2),
+        Conv2D(12, 2),
+        ReLU(),
+        GlobalMaxPooling2D(),
+        Reshape((3, -1, 2)),
+        Softmax(-2, name="columns"),
+        Flatten(),
+        Dense(5),
+        Softmax(),
+    ]
+    return Sequential(layers, seed=11, dtype=dtype, name="plain")
 
 
 def conv_and_dense(**compiled):

@@ -17,8 +17,14 @@ from tinycnn.layers import (
     Dense,
     Dropout,
     Flatten,
+    GaussianNoise,
     Layer,
     MaxPooling2D,
+    ReLU,
+    Reshape,
+    Softmax,
+    UpSampling2D,
+    ZeroPadding2D,
 )
 from tinycnn.losses import CategoricalCrossentropy
 from tinycnn.optimizers import SGD, Adadelta, Adam, AdamW, RMSprop
@@ -185,6 +191,16 @@ def test_a_rate_that_is_assigned(attribute, optimizer):
         (SGD, "nesterov", "yes"),
         (Adam, "weight_decay", -1),
         (lambda: Dropout(0.5), "rate", 1.5),
+        (lambda: GaussianNoise(0.5), "stddev", 1.5),
+        (lambda: GaussianNoise(0.5), "seed", -1),
+        (ReLU, "max_value", -1),
+        (ReLU, "negative_slope", "steep"),
+        (ReLU, "threshold", -0.5),
+        (Softmax, "axis", 1.5),
+        (ZeroPadding2D, "padding", (1, -2)),
+        (UpSampling2D, "size", 0),
+        (UpSampling2D, "interpolation", "bicubic"),
+        (lambda: Reshape((3, 4)), "target_shape", (-1, -1)),
         (lambda: Dense(3), "units", 0),
         (lambda: Dense(3), "activation", "swoosh"),
         (lambda: Dense(3), "kernel_initializer", "heaps"),
@@ -515,6 +531,7 @@ def test_predictions_share_no_memory_with_the_images():
 def test_every_layer_takes_assignments_of_all_its_arguments():
     """An argument that is stored in another form than it is given, or not at all, would fail."""
     examples = {"Activation": ("relu",), "Conv2D": (3, 2), "Dense": (3,), "Dropout": (0.5,)}
+    examples |= {"GaussianNoise": (0.5,), "Reshape": ((3, -1),)}
     for name, cls in layers.LAYERS.items():
         layer = cls(*examples.get(name, ()))
         for argument, value in layer.get_config().items():

@@ -82,14 +82,14 @@ def softplus(z: np.ndarray) -> np.ndarray:
     return np.maximum(z, z.dtype.type(0)) + np.log1p(np.exp(-np.abs(z)))
 
 
-def softmax(z: np.ndarray) -> np.ndarray:
-    """Return exp(z) / sum(exp(z)) along the last axis.
+def softmax(z: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return exp(z) / sum(exp(z)) along an axis, by default the last one.
 
     The maximum is subtracted first, against overflow. No result is below the smallest normal number: with a
     probability of exactly 0, the gradient -1/p of a cross-entropy could not be propagated.
     """
-    e = np.exp(z - z.max(axis=-1, keepdims=True))
-    return np.maximum(e / e.sum(axis=-1, keepdims=True), np.finfo(z.dtype).tiny)
+    e = np.exp(z - z.max(axis=axis, keepdims=True))
+    return np.maximum(e / e.sum(axis=axis, keepdims=True), np.finfo(z.dtype).tiny)
 
 
 def log_softmax(z: np.ndarray) -> np.ndarray:
@@ -106,9 +106,9 @@ def log_softmax(z: np.ndarray) -> np.ndarray:
     return z - np.log1p(others.sum(axis=-1, keepdims=True))
 
 
-def softmax_gradient(y: np.ndarray, dy: np.ndarray) -> np.ndarray:
+def softmax_gradient(y: np.ndarray, dy: np.ndarray, axis: int = -1) -> np.ndarray:
     """Return dz = y * (dy - sum(dy * y)), the product of dy with the Jacobian diag(y) - y y^T."""
-    return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+    return y * (dy - (dy * y).sum(axis=axis, keepdims=True))
 
 
 class ActivationPair(NamedTuple):

@@ -23,7 +23,7 @@ import numpy as np
 from tinycnn import losses, optimizers, regularizers
 from tinycnn.execution.plan import Plan, Situation, make_plan
 from tinycnn.kernels.selection import CONTEXT, IMAGES_ONE_BY_ONE, LARGE_BATCH, VARIABLE
-from tinycnn.layers import Dropout, Layer
+from tinycnn.layers import Layer, RandomLayer
 from tinycnn.metrics import Metric, name_of
 from tinycnn.metrics import get as get_metric
 from tinycnn.stack import Stack
@@ -183,13 +183,13 @@ class Network(Stack):
             What the gradients are multiplied by: for a part of a batch, its share of the batch. The gradients
             of the parts then add up to those of the batch.
         first_row : int
-            Of a part, the number of its first image in the batch; the dropout masks are those of the batch.
+            Of a part, the number of its first image in the batch; dropout and noise are those of the batch.
         """
         optimizer, loss = self.optimizer, self.loss
         if optimizer is None or loss is None:
             _, loss = self._compiled()  # raises
         for layer in self.layers:
-            if isinstance(layer, Dropout):
+            if isinstance(layer, RandomLayer):
                 layer.mask_index, layer.first_row = self.steps_trained, first_row
         y_pred = self.forward(x, training=True)
         results = [loss(y, y_pred, weights)]

@@ -39,6 +39,7 @@ class Sequential(Network):
     Parameters
     ----------
     layers : iterable of Layer
+        An `InputLayer` may come first, instead of `input_shape`.
     seed : int, optional
         Determines initial weights, dropout and shuffling: the same seed gives the same run, to the last bit.
         None draws one, which the attribute records.
@@ -315,7 +316,7 @@ class Sequential(Network):
             text = cost_text(costs(self, batch_size), batch_size)
             print(text)
             return text
-        shapes, rows = self._output_shapes(self.input_shape), self.plan().rows() if verbose else None
+        shapes, rows = self._shapes(self.input_shape)[1:], self.plan().rows() if verbose else None
         text = summary_text(self.layers, shapes, rows, line_length)
         print(text)
         return text

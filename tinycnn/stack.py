@@ -21,7 +21,7 @@ import numpy as np
 from tinycnn import layers as layer_classes
 from tinycnn import parameters as parameter_vectors
 from tinycnn import saving
-from tinycnn.layers import Layer
+from tinycnn.layers import InputLayer, Layer
 from tinycnn.layers.layer_list import LayerList
 from tinycnn.saving import conversion
 from tinycnn.support import checks
@@ -48,7 +48,7 @@ class Stack:
 
     def __init__(
         self,
-        layers: Iterable[Layer] = (),
+        layers: Iterable[Layer | InputLayer] = (),
         seed: int | None = None,
         input_shape: Sequence[int] | None = None,
         dtype: str = "float32",
@@ -79,10 +79,11 @@ class Stack:
 
     # Layers.
 
-    def add(self, layer: Layer) -> None:
+    def add(self, layer: Layer | InputLayer) -> None:
         """Put a layer on top. One without a name gets its class's and a number: conv2d_1.
 
-        A model that is built builds the layer at once. A compiled model must be compiled again.
+        A model that is built builds the layer at once. A compiled model must be compiled again. Before all
+        layers, an `InputLayer` gives the shape of the images.
 
         Raises
         ------
@@ -91,6 +92,10 @@ class Stack:
         ValueError
             For a name that is taken, a layer that another model has, or one that does not fit on top.
         """
+        if isinstance(layer, InputLayer):
+            layer.check_first(self.layers, self.built)
+            vars(self)["input_shape"] = layer.shape
+            return
         if not isinstance(layer, Layer):
             raise checks.ArgumentTypeError(f"layer: expected a tinycnn.layers.Layer, received {layer!r}")
         if any(layer is other for other in self.layers):
@@ -178,21 +183,17 @@ class Stack:
         ValueError
             When a layer cannot take what the one before gives; the message names it.
         """
-        if not isinstance(input_shape, Iterable):
-            raise checks.ArgumentTypeError(
-                f"{self.name}: input_shape: expected sizes such as (28, 28, 1), received {input_shape!r}"
-            )
-        sizes = tuple(input_shape)
-        if sizes[:1] == (None,):
-            raise ValueError(f"{self.name}: input_shape: expected no batch axis, received {sizes}")
-        shape = tuple(checks.whole(f"{self.name}: input_shape", size, 1) for size in sizes)
+        what = f"{self.name}: input_shape"
+        if isinstance(input_shape, Sequence) and tuple(input_shape)[:1] == (None,):
+            raise ValueError(f"{what}: expected no batch axis, received {tuple(input_shape)}")
+        shape = checks.sizes(what, input_shape, 1)
         if self.built:
-            checks.shape(f"{self.name}: input_shape", shape, self.input_shape or ())
+            checks.shape(what, shape, self.input_shape or ())
             return
         if not self.layers:
             raise ValueError(f"{self.name}: expected at least one layer, received none")
-        for index, size in enumerate([shape, *self._output_shapes(shape)][:-1]):
-            self._build_layer(self.layers[index], index, size)
+        for index, (layer, size) in enumerate(zip(self.layers, self._shapes(shape), strict=False)):
+            self._build_layer(layer, index, size)
         vars(self)["parameters"], vars(self)["gradients"] = parameter_vectors.gather(self.layers, self.dtype)
         vars(self)["input_shape"] = self.layers[0].built_shape  # last: other threads take it for built
 
@@ -209,17 +210,17 @@ class Stack:
         vectors = parameter_vectors.gather(self.layers if self.built else (), self.dtype)
         vars(self)["parameters"], vars(self)["gradients"] = vectors
 
-    def _output_shapes(self, input_shape: Sequence[int]) -> list[tuple[int, ...]]:
-        shape, shapes = tuple(input_shape), list[tuple[int, ...]]()
+    def _shapes(self, input_shape: Sequence[int]) -> list[tuple[int, ...]]:
+        """Return the shapes of the input and of the output of each layer."""
+        shapes = [tuple(input_shape)]
         for layer in self.layers:
-            shape = layer.compute_output_shape(shape)
-            shapes.append(shape)
+            shapes.append(layer.compute_output_shape(shapes[-1]))
         return shapes
 
     @property
     def output_shape(self) -> tuple[int, ...]:
         """The shape of one output, without the batch axis."""
-        return self._output_shapes(self._built_shape)[-1] if self.layers else self._built_shape
+        return self._shapes(self._built_shape)[-1]
 
     @property
     def _built_shape(self) -> tuple[int, ...]:
@@ -230,8 +231,7 @@ class Stack:
     def count_params(self, input_shape: Sequence[int] | None = None) -> int:
         """Return the number of values in all weights; `input_shape` is for a model that is not built."""
         shape = self._built_shape if input_shape is None else tuple(input_shape)
-        shapes = [shape, *self._output_shapes(shape)]
-        return sum(layer.count_params(s) for layer, s in zip(self.layers, shapes[:-1], strict=True))
+        return sum(layer.count_params(s) for layer, s in zip(self.layers, self._shapes(shape), strict=False))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a copy or a pickle, in which every view has become an array of its own."""

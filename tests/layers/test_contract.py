@@ -17,8 +17,15 @@ from tinycnn.layers import (
     Dense,
     Dropout,
     Flatten,
+    GaussianNoise,
     GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
     MaxPooling2D,
+    ReLU,
+    Reshape,
+    Softmax,
+    UpSampling2D,
+    ZeroPadding2D,
 )
 from tinycnn.support import randomness
 
@@ -44,6 +51,20 @@ CASES = [
     (Flatten(), (4, 5, 3)),
     (BatchNormalization(), (4, 5, 3)),
     (BatchNormalization(center=False, scale=False, epsilon=0.01), (6,)),
+    (GlobalMaxPooling2D(), (4, 5, 3)),
+    (ReLU(), (5, 4, 3)),
+    (ReLU(max_value=0.75, negative_slope=0.125, threshold=0.25), (5, 4, 3)),
+    (Softmax(), (7,)),
+    (Softmax(axis=1), (5, 4, 3)),
+    (Softmax(axis=-2), (5, 4, 3)),
+    (ZeroPadding2D(2), (5, 4, 3)),
+    (ZeroPadding2D(((0, 1), (3, 2))), (5, 4, 3)),
+    (UpSampling2D(), (5, 4, 3)),
+    (UpSampling2D((3, 2), interpolation="bilinear"), (5, 4, 3)),
+    (UpSampling2D((1, 4), interpolation="bilinear"), (1, 2, 3)),
+    (Reshape((3, 20)), (5, 4, 3)),
+    (Reshape([2, -1, 5, 3]), (60,)),
+    (GaussianNoise(0.4), (6, 5, 4)),
     *((Activation(name), (5, 7)) for name in activations.ACTIVATIONS),
 ]
 IDS = [repr(layer) for layer, _ in CASES]

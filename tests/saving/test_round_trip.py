@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.networks import conv_and_dense, every_layer
+from tests.networks import conv_and_dense, every_layer, plain_layers
 from tests.saving.saved_models import FORMATS, assert_same, data, trained
 from tinycnn import Sequential, load_model, saving
 from tinycnn.layers import LAYERS, Dense, Flatten
@@ -45,7 +45,7 @@ def saved(model, folder, suffix, **options):
 def test_every_layer_and_option(tmp_path, suffix, dtype):
     """After training, so that no weight is what it began with."""
     model = every_layer(dtype)
-    assert {type(layer).__name__ for layer in model} == set(LAYERS)
+    assert {type(layer).__name__ for layer in (*model, *plain_layers())} == set(LAYERS)
     model.compile("adam", metrics=["accuracy"])
     trained(model)
     loaded = saved(model, tmp_path, suffix)

@@ -5,11 +5,11 @@
     layers, parameters -> make_programs -> [Program, layer, Program, ...], each with forward
     Program: conv, pool, ..., dense -> a table of instructions -> `kernels.fused.single_image`
 
-Convolutions, max-pools and dense layers become instructions; Flatten and Dropout, which do nothing to an
-image at inference, none. A layer of another kind, or with an activation that no instruction has, runs by
-itself between two programs. The results are those of the layers one by one, to the last bit, except for
-rounding where the layers leave something to NumPy: small products of dense layers, and the exponential of a
-softmax.
+Convolutions, max-pools and dense layers become instructions; Flatten, Reshape, Dropout and noise, which do
+nothing to an image at inference, none. A layer of another kind, or with an activation that no instruction
+has, runs by itself between two programs. The results are those of the layers one by one, to the last bit,
+except for rounding where the layers leave something to NumPy: small products of dense layers, and the
+exponential of a softmax.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from tinycnn.kernels.fused.instructions import (
     pack,
 )
 from tinycnn.kernels.selection import tile_size
-from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D
+from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, GaussianNoise, Layer, MaxPooling2D, Reshape
 
 # Layers that do nothing to an image at inference, except for its shape.
-NO_OPERATION = (Dropout, Flatten)
+NO_OPERATION = (Dropout, Flatten, GaussianNoise, Reshape)
 
 
 def make_programs(layers: Sequence[Layer], parameters: np.ndarray) -> list[Program | Layer]:

@@ -25,9 +25,13 @@ COLOURS = {
     "MaxPooling2D": "#a1d99b",
     "AveragePooling2D": "#a1d99b",
     "GlobalAveragePooling2D": "#a1d99b",
+    "GlobalMaxPooling2D": "#a1d99b",
+    "UpSampling2D": "#c7e9c0",
     "BatchNormalization": "#bcbddc",
 }
 INPUT, OTHER = "#ffffff", "#d9d9d9"
+#: Layers whose arrays have no block of their own.
+UNSEEN = ("Activation", "Dropout", "Flatten", "GaussianNoise", "ReLU", "Softmax")
 
 
 class Block(NamedTuple):
@@ -63,7 +67,8 @@ class Block(NamedTuple):
 def blocks(model: Any) -> list[Block]:
     """Return the input and the output of each layer of a built model, as cuboids from left to right.
 
-    Dropout, Flatten and activations have no block of their own: they are named under the block before them.
+    Dropout, noise, Flatten and activations have no block of their own: they are named under the block before
+    them.
 
     Raises
     ------
@@ -75,7 +80,7 @@ def blocks(model: Any) -> list[Block]:
     arrays: list[tuple[list[str], str, tuple[int, ...]]] = [(["input"], INPUT, model.input_shape)]
     for layer in model.layers:
         kind, shape = type(layer).__name__, layer.compute_output_shape(layer.built_shape)
-        if kind in ("Activation", "Dropout", "Flatten"):
+        if kind in UNSEEN:
             arrays[-1][0].append(f"+ {layer.name}")
         else:
             arrays.append(([layer.name, *_details(layer)], COLOURS.get(kind, OTHER), shape))

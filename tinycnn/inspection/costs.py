@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-import operator
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,17 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinycnn.inspection.fields import reads, takes_all
 from tinycnn.inspection.summary import algorithm
-from tinycnn.layers import (
-    LAYERS,
-    AveragePooling2D,
-    BatchNormalization,
-    Conv2D,
-    Dense,
-    GlobalAveragePooling2D,
-    Layer,
-    MaxPooling2D,
-)
+from tinycnn.layers import LAYERS, BatchNormalization, Conv2D, Dense, Flatten, Layer, Reshape, UpSampling2D
 from tinycnn.support import checks
 
 Field = tuple[int, int]
@@ -51,7 +42,8 @@ class Cost(NamedTuple):
         Values in the weights.
     macs : int or None
         Multiply-accumulate operations that the definition needs for one image, forward. A backward pass needs
-        about twice as many. Comparisons, additions alone and exponentials are not counted. None for a layer
+        about twice as many. Comparisons, additions alone and exponentials are not counted, nor are products
+        of an element by one number, as in a ReLU with a slope. None for a layer
         that is not of this library; the sum of all is without it.
     activation_bytes : int
         Size of the output for one image.
@@ -152,6 +144,8 @@ def macs(layer: Layer) -> int | None:
         return outputs * math.prod(layer.params["kernel"].shape[:3])  # KH * KW * C for each output
     if isinstance(layer, Dense):
         return outputs * layer.built_shape[0]
+    if isinstance(layer, UpSampling2D):
+        return 4 * outputs if layer.interpolation == "bilinear" else 0  # of two rows and two columns
     return outputs if isinstance(layer, BatchNormalization) else 0  # one scale and shift for each
 
 
@@ -163,29 +157,35 @@ def _known(layer: Layer) -> bool:
 def receptive_fields(layers: Sequence[Layer]) -> list[Field | None]:
     """Return for each layer how many rows and columns of the image one of its outputs depends on.
 
-    A window of k elements, d apart, after layers whose outputs are j pixels of the image apart, adds
-    (k - 1) * d * j to the field, and multiplies j by its stride (Araujo, Norris and Sim, "Computing receptive
-    fields of convolutional neural networks", Distill, 2019). No field is larger than the image.
+    It is the largest number over all outputs: near an edge, padding is no part of the image. None from the
+    first layer on that is not of this library. (Araujo, Norris and Sim, "Computing receptive fields of
+    convolutional neural networks", Distill, 2019, have the formulas for windows.)
     """
-    image = layers[0].built_shape[:2] if len(layers[0].built_shape) == 3 else (1, 1)
-    fields = [_fields_along(axis, size, layers) for axis, size in enumerate(image)]
-    known = list(itertools.accumulate(map(_known, layers), operator.and_))
-    return [field if k else None for field, k in zip(zip(*fields, strict=True), known, strict=True)]
+    known = list(itertools.takewhile(_known, layers))
+    fields = zip(*(_fields_along(axis, layers[0].built_shape, known) for axis in (0, 1)), strict=True)
+    return [*fields, *[None] * (len(layers) - len(known))]
 
 
-def _fields_along(axis: int, size: int, layers: Sequence[Layer]) -> Iterator[int]:
-    field = jump = 1
+def _fields_along(axis: int, image: tuple[int, ...], layers: Sequence[Layer]) -> Iterator[int]:
+    """Yield the field of each layer along one axis; a vector counts as one row and one column."""
+    spans = [(pixel, pixel) for pixel in range(_length(image, axis))]  # what each output depends on
     for layer in layers:
-        if isinstance(layer, Conv2D):
-            k, d, stride = layer.kernel_size[axis], layer.dilation_rate[axis], layer.strides[axis]
-        elif isinstance(layer, MaxPooling2D | AveragePooling2D):
-            k, d, stride = layer.pool_size[axis], 1, layer.strides[axis]
-        elif isinstance(layer, Dense | GlobalAveragePooling2D):
-            k, d, stride = size, 1, 1  # all of the map
-        else:
-            k = d = stride = 1
-        field, jump = min(size, field + (k - 1) * d * jump), jump * stride
-        yield field
+        outputs = _length(layer.output_shape, axis)
+        if takes_all(layer, axis):
+            spans = [_span(spans, 0, len(spans))] * outputs
+        elif len(layer.built_shape) == 3 and not isinstance(layer, Flatten | Reshape):
+            spans = [_span(spans, *reads(layer, axis, output, output)) for output in range(outputs)]
+        yield max(last - first + 1 for first, last in spans)
+
+
+def _length(shape: tuple[int, ...], axis: int) -> int:
+    return shape[axis] if len(shape) == 3 else 1
+
+
+def _span(spans: Sequence[Field], first: int, last: int) -> Field:
+    """Return the first and the last pixel that elements first to last depend on; (0, -1) for none."""
+    seen = [span for span in spans[first : last + 1] if span[0] <= span[1]]
+    return (min(a for a, _ in seen), max(b for _, b in seen)) if seen else (0, -1)
 
 
 def _output_shapes(layers: Sequence[Layer]) -> list[tuple[int, ...]]:

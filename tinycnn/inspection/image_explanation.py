@@ -14,7 +14,7 @@ import numpy as np
 
 from tinycnn.inspection.saliency import class_occlusion, saliency
 from tinycnn.inspection.trace import Trace, by_class, gives_probabilities, trace
-from tinycnn.layers import Dropout
+from tinycnn.layers import RandomLayer
 from tinycnn.support import html
 
 CHOICES = 5  # outputs in the table
@@ -105,7 +105,7 @@ class ImageExplanation:
     def _layers(self) -> list[str]:
         """Return the maps of each layer that has some, after its activation."""
         mapped = [step for step in self.trace.steps if step.y.ndim == 3]
-        last = {step.name: step for step in mapped if not isinstance(step.layer, Dropout)}
+        last = {step.name: step for step in mapped if not isinstance(step.layer, RandomLayer)}
         made = []
         for name, step in last.items():
             H, W, C = step.y.shape

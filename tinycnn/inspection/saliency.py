@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.inspection.terms import window_geometry
+from tinycnn.inspection.fields import reads, takes_all
 from tinycnn.inspection.trace import gives_probabilities, trace, twin
-from tinycnn.layers import AveragePooling2D, Conv2D, Dense, Flatten, GlobalAveragePooling2D, MaxPooling2D
+from tinycnn.layers import Flatten
 from tinycnn.support import checks
 
 IMAGES_AT_ONCE = 256  # of an occlusion map
@@ -216,6 +216,7 @@ def receptive_region(
     Examples
     --------
     >>> from tinycnn import Sequential
+    >>> from tinycnn.layers import Conv2D, MaxPooling2D
     >>> model = Sequential([Conv2D(2, (3, 5)), MaxPooling2D(2)], seed=0, input_shape=(9, 12, 1))
     >>> receptive_region(model, "max_pooling2d_1", (1, 2, 0))
     ((2, 5), (4, 9))
@@ -228,20 +229,15 @@ def receptive_region(
     if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
         raise ValueError(f"index: expected one inside of shape {shape}, received {tuple(index)}")
     H, W = model.input_shape[:2]
-    region = [(i, i) for i in index[:2]] if len(index) == 3 else [(0, H - 1), (0, W - 1)]
+    whole = (0, H - 1), (0, W - 1)
+    region = [(i, i) for i in index[:2]] if len(index) == 3 else list(whole)
     for layer in reversed(layers):
-        if isinstance(layer, Dense | Flatten | GlobalAveragePooling2D):
-            region = [(0, size - 1) for size in layers[0].built_shape[:2]]
-            break
-        if isinstance(layer, Conv2D | MaxPooling2D | AveragePooling2D):
-            sizes, strides, pads, dilations = window_geometry(layer)
-            region = [
-                (first * S - before, last * S - before + (K - 1) * D)
-                for (first, last), K, S, (before, _), D in zip(
-                    region, sizes, strides, pads, dilations, strict=True
-                )
-            ]
-    inside = [(max(a, 0), min(b, n - 1)) for (a, b), n in zip(region, (H, W), strict=True)]
-    if any(first > last for first, last in inside):
-        return None
-    return inside[0], inside[1]
+        if isinstance(layer, Flatten) or len(layer.built_shape) != 3:
+            return whole
+        region = [
+            (0, layer.built_shape[axis] - 1) if takes_all(layer, axis) else reads(layer, axis, *region[axis])
+            for axis in (0, 1)
+        ]
+        if any(first > last for first, last in region):
+            return None
+    return region[0], region[1]

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn import activations
+from tinycnn.inspection.fields import WINDOWED, softmax_axis, window_geometry
 from tinycnn.inspection.trace import Step
 from tinycnn.layers import (
     Activation,
@@ -28,8 +29,15 @@ from tinycnn.layers import (
     Dense,
     Dropout,
     Flatten,
+    GaussianNoise,
     GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
     MaxPooling2D,
+    ReLU,
+    Reshape,
+    Softmax,
+    UpSampling2D,
+    ZeroPadding2D,
 )
 from tinycnn.support import checks
 
@@ -44,7 +52,7 @@ class Terms:
     Attributes
     ----------
     operation : str
-        "sum", "maximum", "mean", "copy", "normalisation", or the name of an activation.
+        "sum", "maximum", "mean", "interpolation", "copy", "normalisation", or the name of an activation.
     positions : int ndarray of shape (n, axes)
         Where each factor is: indices of the layer's input; for a gradient, of its output. The padding has
         positions outside of the input.
@@ -101,20 +109,11 @@ def forward_terms(step: Step, index: Index) -> Terms:
     (array([0., 1., 2.]), True)
     """
     index = _checked("index", index, step.y.shape)
-    layer, x = step.layer, step.x
-    if isinstance(layer, Activation):
-        positions = _rows_of(index, x.shape) if layer.activation == "softmax" else [index]
-    elif isinstance(layer, Dense | GlobalAveragePooling2D):
-        positions = [position for position in np.ndindex(x.shape) if _depends(layer, index, position)]
-    elif isinstance(layer, Conv2D | MaxPooling2D | AveragePooling2D):
-        positions = list(_window(layer, index, x.shape))
-    elif isinstance(layer, Flatten):
-        positions = [_ints(np.unravel_index(index[0], x.shape))]
-    else:
-        positions = [index]
+    layer, x, operation = step.layer, step.x, operation_of(step.layer)
+    positions = _inputs_of(layer, index, x.shape, step.y.shape)
     factors = np.array([x[p] if _inside(p, x.shape) else 0 for p in positions], x.dtype)
     weights, bias = _forward_weights(step, index, positions)
-    return Terms(operation_of(layer), np.array(positions), factors, weights, bias, float(step.y[index]))
+    return Terms(operation, np.array(positions), factors, weights, bias, float(step.y[index]))
 
 
 def backward_terms(step: Step, index: Index) -> Terms:
@@ -137,28 +136,17 @@ def backward_terms(step: Step, index: Index) -> Terms:
     if step.dx is None or step.dy is None:
         raise ValueError("step: expected one of a trace with a label, by which there are gradients")
     index = _checked("index", index, step.x.shape)
-    layer, shape = step.layer, step.y.shape
-    if isinstance(layer, Activation):
-        positions = _rows_of(index, shape) if layer.activation == "softmax" else [index]
-    elif isinstance(layer, Dense):
-        positions = list(np.ndindex(shape))
-    elif isinstance(layer, GlobalAveragePooling2D):
-        positions = [index[-1:]]
-    elif isinstance(layer, Conv2D | MaxPooling2D | AveragePooling2D):
-        positions = list(_outputs_of(layer, index, shape))
-    elif isinstance(layer, Flatten):
-        positions = [(int(np.ravel_multi_index(index, step.x.shape)),)]
-    else:
-        positions = [index]
+    layer, shape, operation = step.layer, step.y.shape, operation_of(step.layer)
+    positions = _outputs_of(layer, index, step.x.shape, shape)
     weights = np.array([_weight(step, position, index) for position in positions], step.x.dtype)
     factors = np.array([step.dy[position] for position in positions], step.dy.dtype)
     where = np.array(positions).reshape(len(positions), len(shape))
-    return Terms(operation_of(layer), where, factors, weights, 0.0, float(step.dx[index]))
+    return Terms(operation, where, factors, weights, 0.0, float(step.dx[index]))
 
 
 def operation_of(layer: Any) -> str:
     """Return the name of what a layer does, as in `Terms`; raise TypeError for a class of one's own."""
-    if isinstance(layer, Activation):
+    if isinstance(layer, Activation | ReLU | Softmax):
         return layer.activation or "linear"
     names: dict[type, str] = {
         Conv2D: "sum",
@@ -166,9 +154,10 @@ def operation_of(layer: Any) -> str:
         MaxPooling2D: "maximum",
         AveragePooling2D: "mean",
         GlobalAveragePooling2D: "mean",
+        GlobalMaxPooling2D: "maximum",
+        UpSampling2D: "interpolation",
         BatchNormalization: "normalisation",
-        Dropout: "copy",
-        Flatten: "copy",
+        **dict.fromkeys((Dropout, Flatten, GaussianNoise, Reshape, ZeroPadding2D), "copy"),
     }
     if type(layer) not in names:
         raise TypeError(f"{layer.label}: expected a layer of tinycnn, received a {type(layer).__name__}")
@@ -204,20 +193,70 @@ def _weight(step: Step, output: Index, position: Index) -> float:
     if isinstance(layer, MaxPooling2D):
         inside = [p for p in _window(layer, output, step.x.shape) if _inside(p, step.x.shape)]
         return float(position == max(inside, key=lambda p: step.x[p]))  # the first among equals
+    if isinstance(layer, GlobalMaxPooling2D):
+        return float(position[:2] == np.unravel_index(step.x[..., output[0]].argmax(), step.x.shape[:2]))
+    if isinstance(layer, UpSampling2D):
+        return layer.taps(0, output[0])[position[0]] * layer.taps(1, output[1])[position[1]]
     if isinstance(layer, BatchNormalization):
         channel = position[-1]
         scale = layer.params["gamma"][channel] if layer.scale else 1.0
         return float(scale / np.sqrt(layer.state["moving_variance"][channel] + layer.epsilon))
-    if isinstance(layer, Activation):
+    if isinstance(layer, ReLU):
+        return float(layer.derivative(step.x[position]))
+    if isinstance(layer, Activation | Softmax):
         return _slope(layer, step, output, position)
     return 1.0
 
 
-def _slope(layer: Activation, step: Step, output: Index, position: Index) -> float:
+def _slope(layer: Any, step: Step, output: Index, position: Index) -> float:
     """Return the derivative of an activation, by the library's own gradient of one output."""
     unit = np.zeros_like(step.y)
     unit[output] = 1
+    axis = softmax_axis(layer)
+    if axis is not None:
+        return float(activations.softmax_gradient(step.y, unit, axis)[position])
     return float(activations.get(layer.activation).gradient(step.y, unit)[position])
+
+
+def _inputs_of(layer: Any, index: Index, x_shape: Index, y_shape: Index) -> list[Index]:
+    """Return the positions in the input that one output is made of."""
+    axis = softmax_axis(layer)
+    if axis is not None:
+        return _along(axis, index, x_shape)
+    if isinstance(layer, Dense):
+        return list(np.ndindex(x_shape))
+    if isinstance(layer, GlobalAveragePooling2D | GlobalMaxPooling2D):
+        return [(*pixel, index[0]) for pixel in np.ndindex(x_shape[:2])]
+    if isinstance(layer, WINDOWED):
+        return list(_window(layer, index, x_shape))
+    if isinstance(layer, UpSampling2D):
+        return list(itertools.product(layer.taps(0, index[0]), layer.taps(1, index[1]), index[2:]))
+    return [_moved(index, y_shape, x_shape)]
+
+
+def _outputs_of(layer: Any, index: Index, x_shape: Index, y_shape: Index) -> list[Index]:
+    """Return the positions in the output that one input is part of."""
+    axis = softmax_axis(layer)
+    if axis is not None:
+        return _along(axis, index, y_shape)
+    if isinstance(layer, Dense):
+        return list(np.ndindex(y_shape))
+    if isinstance(layer, GlobalAveragePooling2D | GlobalMaxPooling2D):
+        return [index[-1:]]
+    if isinstance(layer, WINDOWED):
+        return list(_windows_of(layer, index, y_shape))
+    if isinstance(layer, UpSampling2D):
+        rows, columns = (
+            [output for output in range(y_shape[axis]) if index[axis] in layer.taps(axis, output)]
+            for axis in (0, 1)
+        )
+        return list(itertools.product(rows, columns, index[2:]))
+    return [_moved(index, x_shape, y_shape)]
+
+
+def _moved(index: Index, shape: Index, other: Index) -> Index:
+    """Return where a value is when an array is reshaped from `shape` to `other`, in row-major order."""
+    return _ints(np.unravel_index(np.ravel_multi_index(index, shape), other))
 
 
 def _window(layer: Any, output: Index, shape: Index) -> Iterator[Index]:
@@ -232,8 +271,8 @@ def _window(layer: Any, output: Index, shape: Index) -> Iterator[Index]:
         yield row * SH - top + i * DH, column * SW - left + j * DW, c
 
 
-def _outputs_of(layer: Any, position: Index, shape: Index) -> Iterator[Index]:
-    """Yield the outputs that read one position of the input."""
+def _windows_of(layer: Any, position: Index, shape: Index) -> Iterator[Index]:
+    """Yield the outputs whose windows have one position of the input."""
     size, strides, pads, dilation = window_geometry(layer)
     along = [
         [
@@ -258,22 +297,9 @@ def _tap(layer: Any, output: Index, position: Index) -> Pair:
     return tuple(taps)  # type: ignore[return-value]
 
 
-def window_geometry(layer: Any) -> tuple[Pair, Pair, tuple[Pair, Pair], Pair]:
-    """Return size, strides, padding and dilation of a convolution's or a pool's windows."""
-    if isinstance(layer, Conv2D):
-        strides, pads, dilation = layer.geometry()
-        return layer.kernel_size, strides, pads, dilation
-    size, strides, pads = layer.geometry()
-    return size, strides, pads, (1, 1)
-
-
-def _depends(layer: Any, output: Index, position: Index) -> bool:
-    return isinstance(layer, Dense) or output[-1] == position[-1]
-
-
-def _rows_of(index: Index, shape: Index) -> list[Index]:
-    """Return the positions along the last axis."""
-    return [(*index[:-1], i) for i in range(shape[-1])]
+def _along(axis: int, index: Index, shape: Index) -> list[Index]:
+    """Return the positions along an axis."""
+    return [(*index[:axis], i, *index[axis + 1 :]) for i in range(shape[axis])]
 
 
 def _inside(position: Index, shape: Index) -> bool:

@@ -5,9 +5,9 @@
     model -> twin, whose activations are layers of their own -> forward: x, y of each step
                                                              -> loss(label) -> backward: dy, dx of each step
 
-A trace is taken as at inference: nothing is dropped, and batch normalisation uses its moving averages. So the
-gradient is that of the prediction that the model makes. The arrays are those of the layers; nothing here
-computes a layer a second time.
+A trace is taken as at inference: nothing is dropped, no noise is added, and batch normalisation uses its
+moving averages. So the gradient is that of the prediction that the model makes. The arrays are those of the
+layers; nothing here computes a layer a second time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.layers import Activation, Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, Layer
+from tinycnn.layers import (
+    Activation,
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAveragePooling2D,
+    Layer,
+    RandomLayer,
+    Reshape,
+)
 from tinycnn.losses import BinaryCrossentropy, Loss, SparseCategoricalCrossentropy
 from tinycnn.support import checks
 
@@ -144,14 +153,14 @@ def twin(model: Any) -> list[tuple[str, Layer]]:
     """Return copies of a model's layers that run in training as they do at inference, with their names.
 
     Each activation becomes a layer of its own, so that the sums before it can be seen. Dropout drops nothing,
-    and layers are frozen, so that batch normalisation uses its moving averages.
+    noise is 0, and layers are frozen, so that batch normalisation uses its moving averages.
     """
     found: list[tuple[str, Layer]] = []
     for layer in copy.deepcopy(model).layers:
         name, shape = layer.name, layer.compute_output_shape(layer.built_shape)
         layer.trainable = False
-        if isinstance(layer, Dropout):
-            layer.rate = 0.0
+        if isinstance(layer, RandomLayer):
+            layer.switch_off()
         found.append((name, layer))
         activation = getattr(layer, "activation", None)
         if isinstance(layer, Conv2D | Dense) and activation not in (None, "linear"):
@@ -165,9 +174,8 @@ def twin(model: Any) -> list[tuple[str, Layer]]:
 def gives_probabilities(model: Any) -> bool:
     """Return whether the outputs of a model are probabilities: softmax or sigmoid is its last activation."""
     for layer in reversed(model.layers):
-        if not isinstance(
-            layer, Dropout | Flatten | GlobalAveragePooling2D
-        ):  # these leave them probabilities
+        # these leave them probabilities
+        if not isinstance(layer, RandomLayer | Flatten | Reshape | GlobalAveragePooling2D):
             return getattr(layer, "activation", None) in ("softmax", "sigmoid")
     return False
 

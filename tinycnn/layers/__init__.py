@@ -9,14 +9,20 @@ The contract of a layer is in `tinycnn.layers.base`. The heavy layers are comput
 
 from typing import Any
 
-from tinycnn.layers.activation import Activation
+from tinycnn.layers.activation import Activation, ReLU, Softmax
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.dense import Dense
 from tinycnn.layers.dropout import Dropout
 from tinycnn.layers.flatten import Flatten
+from tinycnn.layers.gaussian_noise import GaussianNoise
+from tinycnn.layers.input_layer import InputLayer
 from tinycnn.layers.normalization import BatchNormalization
-from tinycnn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
+from tinycnn.layers.padding import ZeroPadding2D
+from tinycnn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
+from tinycnn.layers.random_layer import RandomLayer
+from tinycnn.layers.reshape import Reshape
+from tinycnn.layers.upsampling import UpSampling2D
 from tinycnn.support import checks
 
 #: The layers that a saved model may name.
@@ -30,12 +36,19 @@ LAYERS: dict[str, type[Layer]] = {
         Dense,
         Dropout,
         Flatten,
+        GaussianNoise,
         GlobalAveragePooling2D,
+        GlobalMaxPooling2D,
         MaxPooling2D,
+        ReLU,
+        Reshape,
+        Softmax,
+        UpSampling2D,
+        ZeroPadding2D,
     )
 }
 
-__all__ = ["LAYERS", "Layer", "from_config", *LAYERS]
+__all__ = ["LAYERS", "InputLayer", "Layer", "RandomLayer", "from_config", *LAYERS]
 
 
 def from_config(class_name: str, config: dict[str, Any]) -> Layer:

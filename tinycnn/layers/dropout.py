@@ -9,16 +9,15 @@ inverted form: the scaling happens in training, so inference is the identity.
 """
 
 import warnings
-from typing import Any
 
 import numpy as np
 
-from tinycnn.layers.base import Layer, Shape
+from tinycnn.layers.random_layer import RandomLayer
 from tinycnn.support import checks
 from tinycnn.support.randomness import draw_mask, dropout_mask
 
 
-class Dropout(Layer):
+class Dropout(RandomLayer):
     """Inverted dropout; the identity when not training.
 
     Parameters
@@ -31,22 +30,13 @@ class Dropout(Layer):
 
     Attributes
     ----------
-    key : int
-        `seed`, or the number that `build` drew for it.
-    mask_index : int
-        Number of the next mask. Mask i does not depend on earlier masks; set the index to repeat a mask.
-    first_row : int
-        Where the images are a part of a batch, the number of the first one in it: a mask belongs to a batch.
+    key, mask_index, first_row : int
+        What determines the mask; see `RandomLayer`.
     """
 
-    _used_by_build = ("seed",)
-
     def __init__(self, rate: float, seed: int | None = None, name: str | None = None) -> None:
-        super().__init__(name)
+        super().__init__(seed, name)
         self.rate = checks.real("rate", rate, 0, 1, below=True)
-        self.seed = None if seed is None else checks.whole("seed", seed, 0)
-        self.mask_index = self.first_row = 0
-        self.key = 0
 
     @property
     def step(self) -> int:
@@ -59,11 +49,9 @@ class Dropout(Layer):
         warnings.warn("Dropout.step is now Dropout.mask_index", DeprecationWarning, stacklevel=2)
         self.mask_index = index
 
-    def build(self, input_shape: Shape, rng: np.random.Generator, dtype: Any = np.float32) -> None:
-        """See `Layer.build`."""
-        if not self.built:
-            self.key = int(rng.integers(2**32)) if self.seed is None else self.seed
-        super().build(input_shape, rng, dtype)
+    def switch_off(self) -> None:
+        """Drop nothing."""
+        self.rate = 0.0
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Return y in the shape of x."""

@@ -145,3 +145,33 @@ class GlobalAveragePooling2D(Layer):
         N, H, W, C = self.saved()
         self.check_gradient(dy, (N, C))
         return np.broadcast_to((dy / (H * W))[:, None, None, :], (N, H, W, C)).copy()
+
+
+class GlobalMaxPooling2D(Layer):
+    """Global max-pooling: the maximum of each channel over the image, (N, H, W, C) -> (N, C).
+
+    Among equal pixels the first in row-major order is the argmax, which receives the gradient.
+    """
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return (C,) for (H, W, C)."""
+        checks.shape(f"{self.label}: input_shape (H, W, C)", input_shape, (None, None, None))
+        return input_shape[2:]
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        """Return y (N, C) for x (N, H, W, C)."""
+        self.check_input(x)
+        N, H, W, C = x.shape
+        pixels = x.reshape(N, H * W, C)
+        argmax = pixels.argmax(axis=1)[:, np.newaxis]  # (N, 1, C); a NaN counts as the largest
+        if training:
+            self._saved = argmax, x.shape
+        return np.take_along_axis(pixels, argmax, axis=1)[:, 0]
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        """Return dx (N, H, W, C): each element of dy goes to the argmax of its image."""
+        argmax, (N, H, W, C) = self.saved()
+        self.check_gradient(dy, (N, C))
+        dx = np.zeros((N, H * W, C), dy.dtype)
+        np.put_along_axis(dx, argmax, dy[:, np.newaxis], axis=1)
+        return dx.reshape(N, H, W, C)

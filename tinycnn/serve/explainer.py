@@ -20,8 +20,9 @@ import numpy as np
 
 from tinycnn import activations
 from tinycnn.datasets.pictures import picture_from_bytes, reduced
+from tinycnn.inspection.fields import window_geometry
 from tinycnn.inspection.saliency import class_occlusion, contributions
-from tinycnn.inspection.terms import operation_of, window_geometry
+from tinycnn.inspection.terms import operation_of
 from tinycnn.inspection.trace import Step, Trace, by_class, gives_probabilities, trace
 from tinycnn.kernels.selection import requested, use_algorithm
 from tinycnn.layers import Activation, AveragePooling2D, BatchNormalization, Conv2D, Dense, MaxPooling2D

@@ -40,6 +40,16 @@ def pair(name: str, value: Any, minimum: int) -> Pair:
     return whole(name, items[0], minimum), whole(name, items[1], minimum)
 
 
+def sizes(name: str, value: Any, minimum: int) -> tuple[int, ...]:
+    """Return `value`, one size or more, as a tuple of whole numbers of at least `minimum`."""
+    if not isinstance(value, Iterable) or isinstance(value, str):
+        raise ArgumentTypeError(f"{name}: expected sizes such as (28, 28, 1), received {value!r}")
+    items = tuple(value)
+    if not items:
+        raise ValueError(f"{name}: expected at least one size, received none")
+    return tuple(whole(name, item, minimum) for item in items)
+
+
 def x_and_y(name: str, value: Any) -> tuple[Any, Any]:
     """Return `value`, a tuple or list (x, y); anything else is refused without iterating over it."""
     if not isinstance(value, tuple | list):

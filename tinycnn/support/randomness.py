@@ -19,6 +19,7 @@ import numpy as np
 from tinycnn.support import checks
 
 PER_BLOCK = 16  # numbers of 16 bits in a block of Philox
+WORDS = 4  # numbers of 64 bits in it
 
 
 def generator(seed: int, purpose: str, *indices: int) -> np.random.Generator:
@@ -66,12 +67,35 @@ def draw_mask(
     first_row: int = 0,
 ) -> np.ndarray:
     """Return the factors (N, ...), 0 or `scale`, of a mask that `dropout_mask` describes, from a row on."""
-    blocks, rest = divmod(first_row * math.prod(shape[1:]), PER_BLOCK)
+    stream, rest = _stream_at(key, first_row * math.prod(shape[1:]), PER_BLOCK)
+    numbers = np.frombuffer(np.random.Generator(stream).bytes(2 * (rest + math.prod(shape))), "<u2")
+    return (numbers[rest:].reshape(shape) >= threshold) * dtype.type(scale)
+
+
+def draw_normal(shape: tuple[int, ...], dtype: np.dtype, key: np.ndarray, first_row: int = 0) -> np.ndarray:
+    """Return numbers (N, ...) of the standard normal distribution, from a row on.
+
+    Two uniform numbers u in (0, 1] and v in [0, 1) make two independent normal ones, r cos(2 pi v) and
+    r sin(2 pi v) with r = sqrt(-2 ln u) (Box & Muller, "A note on the generation of random normal deviates",
+    Annals of Mathematical Statistics 29, 1958). So numbers 2i and 2i + 1 are made of words 2i and 2i + 1 of
+    the key's 64-bit stream. They are computed in float64 and rounded to `dtype`.
+    """
+    stream, rest = _stream_at(key, first_row * math.prod(shape[1:]), WORDS)
+    count = rest + math.prod(shape)
+    words = stream.random_raw(count + count % 2).reshape(-1, 2).T
+    uniform = np.ascontiguousarray(words >> np.uint64(11)) * 2.0**-53  # a double has 53 bits
+    radius, angle = np.sqrt(-2 * np.log(1 - uniform[0])), 2 * np.pi * uniform[1]
+    numbers = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).ravel()
+    return numbers[rest:count].reshape(shape).astype(dtype)
+
+
+def _stream_at(key: np.ndarray, number: int, per_block: int) -> tuple[np.random.Philox, int]:
+    """Return a stream that begins with the block of a number, and the place of the number in it."""
+    blocks, rest = divmod(number, per_block)
     stream = np.random.Philox(key=key)
     if blocks:
         stream.advance(blocks)
-    numbers = np.frombuffer(np.random.Generator(stream).bytes(2 * (rest + math.prod(shape))), "<u2")
-    return (numbers[rest:].reshape(shape) >= threshold) * dtype.type(scale)
+    return stream, rest
 
 
 def resolve_seed(seed: Any) -> int:

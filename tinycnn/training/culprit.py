@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinycnn.layers import Dropout, Layer
+from tinycnn.layers import Layer, RandomLayer
 from tinycnn.saving.model import Model, compiled
 from tinycnn.support import processes
 from tinycnn.support.processes import OneProcess
@@ -68,7 +68,7 @@ def _suspects(model: Model, source: Arrays | Batches, batch: Batch, images: np.n
     yield from in_weights(model)
     y = images
     for layer in model.layers:
-        if isinstance(layer, Dropout):
+        if isinstance(layer, RandomLayer):
             layer.mask_index, layer.first_row = model.steps_trained, 0
         x, y = y, layer.forward(y, training=True)
         if len(rows := _bad_rows(y)):

@@ -252,7 +252,7 @@ def warn_about_the_last_layer(loss: Loss, layers: Sequence[Layer]) -> None:
 
 def _activation(layer: Layer) -> str | None:
     """Return the activation that a layer ends with: None if it lets everything through."""
-    if type(layer).__name__ in ("Dropout", "Flatten"):
+    if type(layer).__name__ in ("Dropout", "Flatten", "GaussianNoise", "Reshape"):
         return None
     name = getattr(layer, "activation", UNKNOWN)
     if type(layer).__name__ == "Activation" and name == "linear":

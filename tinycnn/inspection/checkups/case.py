@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.layers import Dropout, Layer
+from tinycnn.layers import Layer, RandomLayer
 from tinycnn.losses import Loss
 from tinycnn.support.randomness import generator
 
@@ -145,10 +145,10 @@ class Case:
 
 
 def switch_off_dropout(model: Any) -> None:
-    """Let the dropout layers of a copy drop nothing."""
+    """Let the dropout layers of a copy drop nothing, and its noise be 0."""
     for layer in model.layers:
-        if isinstance(layer, Dropout):
-            layer.rate = 0.0
+        if isinstance(layer, RandomLayer):
+            layer.switch_off()
 
 
 def _draw_anew(layer: Layer, rng: np.random.Generator) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from tinycnn import regularizers
 from tinycnn.inspection.checkups.case import BINARY, CROSSENTROPIES, ERRORS, PROBED, Case, class_numbers
 from tinycnn.inspection.checkups.findings import Finding
-from tinycnn.layers import BatchNormalization, Dropout, Flatten, Layer
+from tinycnn.layers import BatchNormalization, Dropout, Flatten, Layer, RandomLayer, Reshape
 
 #: Usual rates are 0.1 to 0.5 (Srivastava et al., JMLR 2014); at 0.8 a fifth of the values is left.
 HIGH_DROPOUT, HIGHEST_DROPOUT = 0.7, 0.9
@@ -67,7 +67,7 @@ def outputs(case: Case) -> Iterator[Finding]:
         found = activation_of(layer, x, y)
         if found == "softmax" and (hasattr(layer, "activation") or not _is_ours(layer)):
             softmaxes.append(layer)
-        if layer.params or not (isinstance(layer, (Dropout, Flatten)) or found == "linear"):
+        if layer.params or not (isinstance(layer, RandomLayer | Flatten | Reshape) or found == "linear"):
             last, name = layer, found
     end = case.layers[-1]
     if isinstance(end, Dropout) and end.rate > 0:
