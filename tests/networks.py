@@ -127,7 +127,7 @@ def plain_layers(dtype="float32"):
         Conv2D(7, (3, 2)),
         ReLU(max_value=1.5, negative_slope=0.125, threshold=0.25, name="bent"),
         UpSampling2D((2, 3), interpolation="bilinear"),
-        Conv2D(4, (2, 3)),
+        Conv2D(4, (2, 3), activation="relu"),
         UpSampling2D((3, 1)),
         MaxPooling2D(3),
         Softmax(axis=1),

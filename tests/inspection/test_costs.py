@@ -14,7 +14,13 @@ from tinycnn.layers import (
     Dropout,
     Flatten,
     GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
     MaxPooling2D,
+    ReLU,
+    Reshape,
+    Softmax,
+    UpSampling2D,
+    ZeroPadding2D,
 )
 
 pytestmark = pytest.mark.smoke
@@ -45,6 +51,10 @@ def network(*layers, shape=(17, 15, 2)):
         (MaxPooling2D(2), (9, 7, 4), 0),
         (GlobalAveragePooling2D(), (9, 7, 4), 0),
         (Dropout(0.3), (9,), 0),
+        (UpSampling2D((2, 3)), (9, 7, 4), 0),
+        (UpSampling2D((2, 3), interpolation="bilinear"), (9, 7, 4), 18 * 21 * 4 * 4),
+        (ZeroPadding2D(2), (9, 7, 4), 0),
+        (ReLU(negative_slope=0.1), (9, 7, 4), 0),
         (Mirror("linear"), (9, 7, 4), None),
     ],
     ids=lambda value: repr(value).split("(")[0],
@@ -84,6 +94,49 @@ def test_receptive_fields_are_what_gradients_reach():
     assert fields[0] == (2, 3)
     for number in (0, 1, 2, 3, 4, 6):
         assert fields[number] == seen(model, number)
+
+
+def most_seen(model, number):
+    """Return the largest numbers of rows and columns of the image that change an output, over all outputs."""
+    H, W, _ = model.input_shape
+    image = np.random.default_rng(0).random((1, *model.input_shape))
+    moved = image + 0.5 * np.eye(H * W).reshape(H * W, H, W, 1)
+    for layer in model.layers[: number + 1]:
+        image, moved = layer.forward(image), layer.forward(moved)
+    changed = (moved != image).reshape(H, W, -1)
+    return tuple(
+        max((int(np.ptp(where) + 1) for column in lines.T if len(where := np.flatnonzero(column))), default=0)
+        for lines in (changed.any(1), changed.any(0))
+    )
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_fields_behind_padding_and_upsampling(interpolation):
+    """By moving each pixel; where outputs are of padding alone, or have fields of several sizes."""
+    layers = [
+        AveragePooling2D((2, 3)),
+        ZeroPadding2D(((1, 4), (2, 0))),
+        UpSampling2D((2, 3), interpolation),
+        Conv2D(3, 2),
+        ZeroPadding2D(3),
+        AveragePooling2D((3, 2), strides=(2, 1)),
+        UpSampling2D((1, 2), interpolation),
+        Conv2D(2, (2, 3)),
+    ]
+    model = Sequential(layers, seed=0, input_shape=(12, 15, 1), dtype="float64")
+    fields = receptive_fields(model.layers)
+    assert fields == [most_seen(model, number) for number in range(len(layers))]
+    assert fields[-1] < model.input_shape[:2]
+
+
+def test_fields_of_layers_that_take_all():
+    """A softmax of an axis takes that axis; behind Reshape it is not known which pixel is where."""
+    model = network(Conv2D(3, (2, 3)), Softmax(axis=2), ReLU(), Reshape((6, -1, 8)), shape=(17, 15, 2))
+    assert receptive_fields(model.layers) == [(2, 3), (2, 15), (2, 15), (17, 15)]
+    model = network(Conv2D(3, (2, 3)), GlobalMaxPooling2D(), Reshape((3, 1)), Softmax(1), shape=(5, 4, 2))
+    assert receptive_fields(model.layers) == [(2, 3), (5, 4), (5, 4), (5, 4)]
+    model = network(Conv2D(3, (2, 3)), Flatten(), Softmax(), shape=(7, 6, 2))
+    assert receptive_fields(model.layers) == [(2, 3), (2, 3), (7, 6)]
 
 
 def test_no_field_is_larger_than_the_image():

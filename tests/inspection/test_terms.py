@@ -14,8 +14,15 @@ from tinycnn.layers import (
     Dense,
     Dropout,
     Flatten,
+    GaussianNoise,
     GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
     MaxPooling2D,
+    ReLU,
+    Reshape,
+    Softmax,
+    UpSampling2D,
+    ZeroPadding2D,
 )
 
 pytestmark = pytest.mark.smoke
@@ -34,6 +41,19 @@ LAYERS = [
     BatchNormalization(scale=False, center=False),
     Dropout(0.4),
     Flatten(),
+    GlobalMaxPooling2D(),
+    GaussianNoise(0.3),
+    ZeroPadding2D(((1, 0), (2, 3))),
+    UpSampling2D((3, 2)),
+    UpSampling2D((2, 3), interpolation="bilinear"),
+    Reshape((3, 14, 2)),
+    Reshape((-1, 12)),
+    ReLU(),
+    ReLU(negative_slope=0.3),
+    ReLU(max_value=0.8, negative_slope=0.3, threshold=0.1),
+    Softmax(),
+    Softmax(axis=1),
+    Softmax(axis=-2),
     Activation("relu"),
     Activation("leaky_relu"),
     Activation("sigmoid"),
@@ -45,7 +65,8 @@ LAYERS = [
 def traced(layer):
     """Return the step of a layer in a network that has a loss behind it."""
     layer = type(layer).from_config(layer.get_config())
-    after = [] if isinstance(layer, GlobalAveragePooling2D | Flatten) else [Flatten()]
+    flat = isinstance(layer, GlobalAveragePooling2D | GlobalMaxPooling2D | Flatten)
+    after = [] if flat else [Flatten()]
     model = Sequential([layer, *after, Dense(5), Activation("softmax")], seed=2, dtype="float64")
     model.build(IMAGE.shape)
     for array in (*layer.params.values(), *layer.state.values()):
@@ -56,7 +77,8 @@ def traced(layer):
 @pytest.mark.parametrize("layer", LAYERS, ids=repr)
 def test_every_output_is_the_sum_of_its_terms(layer):
     step = traced(layer)
-    linear = not isinstance(layer, Activation) or layer.activation in ("linear", "relu", "leaky_relu")
+    linear = getattr(layer, "activation", None) in (None, "linear", "relu", "leaky_relu")
+    linear = linear and not getattr(layer, "threshold", 0)
     for index in np.ndindex(step.y.shape):
         terms = forward_terms(step, index)
         assert terms.value == step.y[index]

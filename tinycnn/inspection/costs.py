@@ -184,7 +184,7 @@ def _length(shape: tuple[int, ...], axis: int) -> int:
 
 def _span(spans: Sequence[Field], first: int, last: int) -> Field:
     """Return the first and the last pixel that elements first to last depend on; (0, -1) for none."""
-    seen = [span for span in spans[first : last + 1] if span[0] <= span[1]]
+    seen = [span for span in spans[first : max(last + 1, 0)] if span[0] <= span[1]]
     return (min(a for a, _ in seen), max(b for _, b in seen)) if seen else (0, -1)
 
 
