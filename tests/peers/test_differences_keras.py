@@ -312,6 +312,57 @@ def test_dropout_rate(keras):
     assert np.max(keras.layers.Dropout(0.3)(x, training=True)) == np.float32(1 / 0.7)
 
 
+def slopes(layer, their_layer, x):
+    """Return dx of both libraries for dy of ones."""
+    import tensorflow as tf
+
+    layer.build(x.shape[1:], RNG)
+    dx = layer.backward(np.ones_like(layer.forward(x, training=True)))
+    with tf.GradientTape() as tape:
+        inputs = tf.convert_to_tensor(x)
+        tape.watch(inputs)
+        y = their_layer(inputs)
+    return dx.ravel().tolist(), np.asarray(tape.gradient(y, inputs)).ravel().tolist()
+
+
+def test_relu_at_its_maximum(keras):
+    for top, theirs in ((5, [1, 1, 0]), (6, [1, 0, 0])):
+        x = np.array([[1, top, 7]], np.float32)
+        own = layers.ReLU(max_value=top), keras.layers.ReLU(max_value=top)
+        assert slopes(*own, x) == ([1, 0, 0], theirs)
+
+
+def test_relu_at_its_threshold(keras):
+    x = np.array([[0, 0.5, 1]], np.float32)
+    for arguments, own, theirs in (
+        ({}, [0.25, 1, 1], [0.25, 1, 1]),
+        ({"threshold": 0.5}, [0.25, 0.25, 1], [0.25, 0, 1]),
+        ({"max_value": 9}, [0.25, 1, 1], [0, 1, 1]),
+    ):
+        pair = (kind.ReLU(negative_slope=0.25, **arguments) for kind in (layers, keras.layers))
+        assert slopes(*pair, x) == (own, theirs)
+
+
+def test_equal_maxima(keras):
+    x = np.array([3, 7, 7, 1], np.float32).reshape(1, 2, 2, 1)
+    pair = layers.GlobalMaxPooling2D(), keras.layers.GlobalMaxPooling2D()
+    assert slopes(*pair, x) == ([0, 1, 0, 0], [0, 0.5, 0.5, 0])
+
+
+def test_interpolations(keras):
+    for name in ("bicubic", "lanczos3", "lanczos5"):
+        with pytest.raises(ValueError, match="interpolation: expected one of 'bilinear', 'nearest'"):
+            layers.UpSampling2D(2, name)
+        assert keras.layers.UpSampling2D(2, interpolation=name)(np.ones((1, 2, 3, 1))).shape == (1, 4, 6, 1)
+
+
+def test_softmax_axis(keras):
+    with pytest.raises(ValueError, match="axis: expected a whole number"):
+        layers.Softmax([1, 2])
+    y = keras.layers.Softmax([1, 2])(np.ones((1, 2, 3, 1)))
+    np.testing.assert_allclose(y, 1 / 6, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
@@ -352,6 +403,7 @@ def peers(keras):
             for name in METHODS
         },
         **{name: (cls, getattr(keras.layers, name)) for name, cls in layers.LAYERS.items()},
+        "InputLayer": (layers.InputLayer, keras.layers.InputLayer),
         **{cls.__name__: (cls, getattr(keras.losses, cls.__name__)) for cls in losses.LOSSES.values()},
         **{name: (getattr(training, name), getattr(keras.callbacks, name)) for name in CALLBACKS},
         **{cls.__name__: (cls, getattr(keras.regularizers, cls.__name__)) for cls in REGULARIZERS.values()},
@@ -745,6 +797,8 @@ def test_input_layer(keras):
     model = Sequential([Dense(3)], input_shape=(8,))
     other = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
     assert model.count_params() == other.count_params() == 27
+    for kind, sequential in ((layers, Sequential), (keras.layers, keras.Sequential)):
+        assert sequential([kind.InputLayer((8,)), kind.Dense(3)]).count_params() == 27
     assert not hasattr(layers, "Input")
     with pytest.raises(TypeError, match="input_shape"):
         keras.Sequential([keras.layers.Dense(3)], input_shape=(8,))

@@ -1,5 +1,7 @@
 """Every layer against Keras 3, in training and at inference."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from tests.peers.peer_helpers import (
     random_array,
     random_sizes,
 )
+from tinycnn import Sequential
 from tinycnn.layers import (
     Activation,
     AveragePooling2D,
@@ -19,8 +22,16 @@ from tinycnn.layers import (
     Dense,
     Dropout,
     Flatten,
+    GaussianNoise,
     GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    InputLayer,
     MaxPooling2D,
+    ReLU,
+    Reshape,
+    Softmax,
+    UpSampling2D,
+    ZeroPadding2D,
 )
 
 ALGORITHMS = ["naive", "im2col", "direct"]  # those that take every shape
@@ -102,7 +113,7 @@ def test_max_pooling_of_equal_pixels(tf, keras, padding, algorithm, dtype):
     compare_with_keras(tf, ours, theirs, rng.integers(-1, 1, (3, 11, 10, 5)).astype(dtype), rng)
 
 
-@pytest.mark.parametrize("cls", [GlobalAveragePooling2D, Flatten])
+@pytest.mark.parametrize("cls", [GlobalAveragePooling2D, GlobalMaxPooling2D, Flatten])
 def test_images_to_vectors(tf, keras, cls, dtype):
     rng = np.random.default_rng(6)
     theirs = getattr(keras.layers, cls.__name__)(dtype=dtype)
@@ -151,6 +162,108 @@ def test_moving_averages(keras, dtype):
         assert_close(ours.forward(x, training=True), theirs(x, training=True))
     assert_all_close(ours.state.values(), [theirs.moving_mean, theirs.moving_variance])
     assert_close(ours.forward(x), theirs(x, training=False))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"max_value": 6},
+        {"max_value": 1.25},
+        {"max_value": 0},
+        {"negative_slope": 0.3},
+        {"threshold": 0.7},
+        {"max_value": 0.5, "threshold": 0.7},
+        {"max_value": 6.0, "negative_slope": 0.25, "threshold": 0.5},
+        {"max_value": 2, "negative_slope": 0.125},
+    ],
+    ids=str,
+)
+def test_relu(tf, keras, arguments, dtype):
+    rng = np.random.default_rng(13)
+    x = 4 * random_array(rng, (4, 7, 5, 3), dtype)
+    tolerance = 1e-7 if "negative_slope" in arguments and dtype == "float64" else None  # see above
+    compare_with_keras(tf, ReLU(**arguments), keras.layers.ReLU(**arguments, dtype=dtype), x, rng, tolerance)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"negative_slope": 0.5}], ids=str)
+def test_relu_of_zeros(tf, keras, arguments, dtype):
+    """At the threshold, of which images are full, the slope is the one below."""
+    rng = np.random.default_rng(14)
+    x = rng.integers(-2, 3, (4, 7, 5, 3)).astype(dtype)
+    compare_with_keras(tf, ReLU(**arguments), keras.layers.ReLU(**arguments, dtype=dtype), x, rng)
+
+
+@pytest.mark.parametrize(
+    ("axis", "shape"), [(-1, (5, 7)), *((a, (2, 5, 4, 3)) for a in (1, 2, 3, -1, -2, -3))]
+)
+def test_softmax(tf, keras, axis, shape, dtype):
+    rng = np.random.default_rng(15)
+    theirs = keras.layers.Softmax(axis, dtype=dtype)
+    compare_with_keras(tf, Softmax(axis), theirs, 3 * random_array(rng, shape, dtype), rng)
+
+
+@pytest.mark.parametrize("padding", [3, (2, 1), ((0, 4), (2, 1))])
+def test_zero_padding(tf, keras, padding, dtype):
+    rng = np.random.default_rng(16)
+    theirs = keras.layers.ZeroPadding2D(padding, dtype=dtype)
+    compare_with_keras(tf, ZeroPadding2D(padding), theirs, random_array(rng, (2, 7, 5, 3), dtype), rng)
+
+
+@pytest.mark.parametrize("size", [2, (3, 2), (1, 5), (4, 1)])
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+@pytest.mark.parametrize("shape", [(2, 7, 5, 3), (3, 1, 2, 4)])
+def test_upsampling(tf, keras, size, interpolation, shape, dtype):
+    """TensorFlow holds the weights of an interpolation in float32."""
+    rng = np.random.default_rng(17)
+    theirs = keras.layers.UpSampling2D(size, interpolation=interpolation, dtype=dtype)
+    tolerance = 1e-6 if interpolation == "bilinear" and dtype == "float64" else None
+    ours = UpSampling2D(size, interpolation)
+    compare_with_keras(tf, ours, theirs, random_array(rng, shape, dtype), rng, tolerance)
+
+
+@pytest.mark.parametrize("target", [(15, 7), (-1, 3), (5, -1, 7), (105,)])
+def test_reshape(tf, keras, target, dtype):
+    rng = np.random.default_rng(18)
+    theirs = keras.layers.Reshape(target, dtype=dtype)
+    compare_with_keras(tf, Reshape(target), theirs, random_array(rng, (2, 7, 5, 3), dtype), rng)
+
+
+def test_gaussian_noise(tf, keras, dtype):
+    """The identity at inference, and as strong in training; the gradient passes."""
+    rng = np.random.default_rng(19)
+    ours, theirs = GaussianNoise(0.375, seed=1), keras.layers.GaussianNoise(0.375, seed=1, dtype=dtype)
+    x = random_array(rng, (50, 20, 10, 3), dtype)
+    ours.build(x.shape[1:], rng, dtype)
+    assert_close(ours.forward(x), theirs(x, training=False))
+    noises = [ours.forward(x, training=True) - x, np.asarray(theirs(x, training=True)) - x]
+    for noise in noises:  # five standard deviations of each figure
+        assert noise.mean() == pytest.approx(0, abs=5 * 0.375 / np.sqrt(x.size))
+        assert noise.std() == pytest.approx(0.375, rel=5 / np.sqrt(2 * x.size))
+    quantiles = np.quantile(noises, [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99], axis=(1, 2, 3, 4))
+    np.testing.assert_allclose(*quantiles.T, atol=0.03)
+    np.testing.assert_array_equal(ours.backward(x), x)
+
+
+@pytest.mark.parametrize("arguments", [{"shape": (7, 5, 3)}, {"batch_shape": (None, 7, 5, 3)}], ids=str)
+def test_input_layer(keras, arguments):
+    """Both build the model at once, and keep no layer of it."""
+    ours = Sequential([InputLayer(**arguments), Flatten(), Dense(4)])
+    theirs = keras.Sequential(
+        [keras.layers.InputLayer(**arguments), keras.layers.Flatten(), keras.layers.Dense(4)]
+    )
+    assert len(ours.layers) == len(theirs.layers) == 2
+    assert (None, *ours.output_shape) == theirs.output_shape
+    assert (None, *ours.input_shape) == theirs.input_shape
+    assert ours.count_params() == theirs.count_params()
+
+
+def test_names_of_layers(keras):
+    """Those of Keras, which count from 1 here."""
+    for cls in (ReLU, Softmax, ZeroPadding2D, UpSampling2D, GlobalMaxPooling2D):
+        ours = Sequential([cls()]).layers[0].name
+        theirs = keras.layers.__dict__[cls.__name__]().name
+        assert re.sub(r"_\d+$", "", ours) == re.sub(r"_\d+$", "", theirs)
 
 
 def test_dropout(tf, keras, dtype):
