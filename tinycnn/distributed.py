@@ -15,7 +15,7 @@ an average by samples, not by processes (Goyal et al., "Accurate, large minibatc
 section 3). The sum is one Allreduce of `model.gradients`, which is one vector already. Then each process
 takes the same step from the same weights.
 
-Dropout masks, noise and augmentation follow the image, and batch normalisation takes its statistics over the whole
+Dropout, noise and augmentation follow the image, and batch normalisation takes its statistics over the whole
 batch. So N processes compute what one computes, up to the rounding of sums, which max-pooling can amplify.
 `shards` fixes the order of the sums, and so the bits.
 """

@@ -39,13 +39,11 @@ def window_geometry(layer: Any) -> tuple[Pair, Pair, Pads, Pair]:
     return size, strides, pads, (1, 1)
 
 
-def softmax_axis(layer: Any) -> int | None:
-    """Return the axis of a softmax layer, without the batch axis and from 0; None for other layers."""
+def softmax_axis(layer: Any, axes: int) -> int | None:
+    """Return the axis of a softmax layer, from 0, the first of `axes` without the batch axis; else None."""
     if isinstance(layer, Softmax):
-        return layer.axis - 1 if layer.axis > 0 else layer.axis + len(layer.built_shape)
-    if isinstance(layer, Activation) and layer.activation == "softmax":
-        return len(layer.built_shape) - 1
-    return None
+        return layer.axis - 1 if layer.axis > 0 else layer.axis + axes
+    return axes - 1 if isinstance(layer, Activation) and layer.activation == "softmax" else None
 
 
 def takes_all(layer: Any, axis: int) -> bool:
@@ -54,7 +52,8 @@ def takes_all(layer: Any, axis: int) -> bool:
         return True
     if isinstance(layer, Reshape):  # the rows of a map are others than those of its input
         return len(layer.output_shape) == 3 and layer.output_shape != layer.built_shape
-    return softmax_axis(layer) == (axis if len(layer.built_shape) == 3 else 0)
+    axes = len(layer.built_shape)
+    return softmax_axis(layer, axes) == (axis if axes == 3 else 0)
 
 
 def reads(layer: Any, axis: int, first: int, last: int) -> Pair:

@@ -17,7 +17,7 @@ import numpy as np
 
 from tinycnn.inspection.fields import reads, takes_all
 from tinycnn.inspection.trace import gives_probabilities, trace, twin
-from tinycnn.layers import Flatten
+from tinycnn.layers import Flatten, Reshape
 from tinycnn.support import checks
 
 IMAGES_AT_ONCE = 256  # of an occlusion map
@@ -232,7 +232,7 @@ def receptive_region(
     whole = (0, H - 1), (0, W - 1)
     region = [(i, i) for i in index[:2]] if len(index) == 3 else list(whole)
     for layer in reversed(layers):
-        if isinstance(layer, Flatten) or len(layer.built_shape) != 3:
+        if len(layer.built_shape) != 3 or isinstance(layer, Flatten | Reshape):
             return whole
         region = [
             (0, layer.built_shape[axis] - 1) if takes_all(layer, axis) else reads(layer, axis, *region[axis])

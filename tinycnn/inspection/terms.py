@@ -212,7 +212,7 @@ def _slope(layer: Any, step: Step, output: Index, position: Index) -> float:
     """Return the derivative of an activation, by the library's own gradient of one output."""
     unit = np.zeros_like(step.y)
     unit[output] = 1
-    axis = softmax_axis(layer)
+    axis = softmax_axis(layer, step.y.ndim)
     if axis is not None:
         return float(activations.softmax_gradient(step.y, unit, axis)[position])
     return float(activations.get(layer.activation).gradient(step.y, unit)[position])
@@ -220,7 +220,7 @@ def _slope(layer: Any, step: Step, output: Index, position: Index) -> float:
 
 def _inputs_of(layer: Any, index: Index, x_shape: Index, y_shape: Index) -> list[Index]:
     """Return the positions in the input that one output is made of."""
-    axis = softmax_axis(layer)
+    axis = softmax_axis(layer, len(index))
     if axis is not None:
         return _along(axis, index, x_shape)
     if isinstance(layer, Dense):
@@ -236,7 +236,7 @@ def _inputs_of(layer: Any, index: Index, x_shape: Index, y_shape: Index) -> list
 
 def _outputs_of(layer: Any, index: Index, x_shape: Index, y_shape: Index) -> list[Index]:
     """Return the positions in the output that one input is part of."""
-    axis = softmax_axis(layer)
+    axis = softmax_axis(layer, len(index))
     if axis is not None:
         return _along(axis, index, y_shape)
     if isinstance(layer, Dense):

@@ -20,12 +20,12 @@ import numpy as np
 
 from tinycnn import activations
 from tinycnn.datasets.pictures import picture_from_bytes, reduced
-from tinycnn.inspection.fields import window_geometry
+from tinycnn.inspection.fields import WINDOWED, softmax_axis, window_geometry
 from tinycnn.inspection.saliency import class_occlusion, contributions
 from tinycnn.inspection.terms import operation_of
 from tinycnn.inspection.trace import Step, Trace, by_class, gives_probabilities, trace
 from tinycnn.kernels.selection import requested, use_algorithm
-from tinycnn.layers import Activation, AveragePooling2D, BatchNormalization, Conv2D, Dense, MaxPooling2D
+from tinycnn.layers import Activation, BatchNormalization, Conv2D, Dense, ReLU, Softmax, UpSampling2D
 from tinycnn.serve import views
 from tinycnn.support import files
 
@@ -161,7 +161,7 @@ def described(step: Step) -> Json:
     """Return a step as page/file.js reads it: its output, its weights, and the geometry of its windows."""
     layer = step.layer
     made: Json = {"name": step.name, "operation": operation_of(layer), "y": views.encoded(step.y)}
-    if isinstance(layer, Conv2D | MaxPooling2D | AveragePooling2D):
+    if isinstance(layer, WINDOWED):
         size, strides, pads, dilation = window_geometry(layer)
         made["geometry"] = {
             "size": size,
@@ -171,8 +171,16 @@ def described(step: Step) -> Json:
         }
     if isinstance(layer, Conv2D | Dense):
         made |= {name: views.encoded(array) for name, array in layer.params.items()}
-    if isinstance(layer, Activation):
-        made |= {"slopes": views.encoded(slopes_of(layer, step.y)), "rows": layer.activation == "softmax"}
+    if isinstance(layer, UpSampling2D):
+        made["taps"] = [
+            [list(layer.taps(axis, output).items()) for output in range(step.y.shape[axis])]
+            for axis in (0, 1)
+        ]
+    if isinstance(layer, ReLU):
+        made["slopes"] = views.encoded(layer.derivative(step.x))
+    if isinstance(layer, Activation | Softmax):
+        axis = softmax_axis(layer, step.y.ndim)
+        made |= {"slopes": views.encoded(slopes_of(layer, step.y, axis)), "axis": axis}
     if isinstance(layer, BatchNormalization):
         scale = layer.params["gamma"] if layer.scale else 1.0
         slope = scale / np.sqrt(layer.state["moving_variance"] + layer.epsilon)
@@ -180,17 +188,19 @@ def described(step: Step) -> Json:
     return made
 
 
-def slopes_of(layer: Activation, y: np.ndarray) -> np.ndarray:
+def slopes_of(layer: Activation | Softmax, y: np.ndarray, axis: int | None) -> np.ndarray:
     """Return the derivatives of an activation's outputs by their inputs, by the library's own gradient.
 
-    An array of the shape of y; for softmax it has one more axis, that of the inputs.
+    An array of the shape of y; for the softmax of an axis it has one more at the end, that of the inputs.
     """
     gradient = activations.get(layer.activation).gradient
-    if layer.activation != "softmax":
+    if axis is None:
         found: np.ndarray = gradient(y, np.ones_like(y))
         return found
-    units = np.eye(y.shape[-1], dtype=y.dtype)
-    return np.stack([gradient(y, np.broadcast_to(unit, y.shape).copy()) for unit in units], axis=-2)
+    rows = np.moveaxis(y, axis, -1)
+    units = np.eye(rows.shape[-1], dtype=y.dtype)
+    slopes = [gradient(rows, np.broadcast_to(unit, rows.shape).copy()) for unit in units]
+    return np.stack(slopes, axis=axis)
 
 
 def shown(picture: bytes) -> str:

@@ -137,38 +137,64 @@ function weight(step, output, position) {
     return kernel.values[offset(kernel.shape, [...tap, position[2], output[2]])];
   }
   if (kernel) return kernel.values[offset(kernel.shape, [position[0], output[0]])];
+  if (step.taps) return step.taps.reduce((product, taps, i) => product * weightOf(taps[output[i]], position[i]), 1);
   if (step.operation === "maximum" || (step.operation === "mean" && geometry)) {
-    const places = windowOf(step, output).filter((place) => inside(place, x.shape));
+    const places = inputs(step, output).filter((place) => inside(place, x.shape));
     if (step.operation === "mean") return Math.fround(1 / places.length);
     const value = (place) => x.values[offset(x.shape, place)];
     const first = places.reduce((best, place) => (value(place) > value(best) ? place : best));
     return first.every((i, axis) => i === position[axis]) ? 1 : 0;
   }
   if (step.operation === "mean") return Math.fround(1 / (x.shape[0] * x.shape[1]));
-  if (slopes) return slopes.values[offset(slopes.shape, step.rows ? [...output, position[position.length - 1]] : output)];
+  if (slopes) return slopes.values[offset(slopes.shape, hasAxis(step) ? [...output, position[step.axis]] : output)];
   return 1;
+}
+
+/** Return the weight of an element of the input among the taps of an output, as [element, weight] each. */
+function weightOf(taps, element) {
+  return taps.find(([other]) => other === element)[1];
+}
+
+/** Return whether a step is a softmax along an axis. */
+function hasAxis(step) {
+  return Number.isInteger(step.axis);
+}
+
+/** Return whether a step is a pool of the whole image. */
+function isGlobal({ operation, geometry }) {
+  return !geometry && (operation === "mean" || operation === "maximum");
+}
+
+/** Return the positions along an axis. */
+function along(shape, index, axis) {
+  return [...Array(shape[axis]).keys()].map((i) => [...index.slice(0, axis), i, ...index.slice(axis + 1)]);
 }
 
 /** Return the inputs that one output of a step is made of. */
 function inputs(step, index) {
-  const { x, operation } = step;
-  if (step.rows) return [...Array(x.shape[x.shape.length - 1]).keys()].map((i) => [...index.slice(0, -1), i]);
+  const { x, y, taps } = step;
+  if (hasAxis(step)) return along(x.shape, index, step.axis);
   if (step.geometry) return windowOf(step, index);
   if (step.kernel) return all(x.shape);
-  if (operation === "mean") return all(x.shape).filter((place) => place[2] === index[0]);
-  if (x.shape.length !== step.y.shape.length) return [unravelled(x.shape, index[0])];
-  return [index];
+  if (taps) return taps[0][index[0]].flatMap(([i]) => taps[1][index[1]].map(([j]) => [i, j, index[2]]));
+  if (isGlobal(step)) return all(x.shape).filter((place) => place[2] === index[0]);
+  return [unravelled(x.shape, offset(y.shape, index))];
 }
 
 /** Return the outputs that one input of a step is part of. */
 function outputs(step, index) {
-  const { y, operation } = step;
-  if (step.rows) return [...Array(y.shape[y.shape.length - 1]).keys()].map((i) => [...index.slice(0, -1), i]);
+  const { x, y, taps } = step;
+  if (hasAxis(step)) return along(y.shape, index, step.axis);
   if (step.geometry) return outputsOf(step, index);
   if (step.kernel) return all(y.shape);
-  if (operation === "mean") return [[index[2]]];
-  if (step.x.shape.length !== y.shape.length) return [[offset(step.x.shape, index)]];
-  return [index];
+  if (taps) {
+    const [rows, columns] = taps.map((outputs, axis) =>
+      [...outputs.keys()].filter((output) => outputs[output].some(([element]) => element === index[axis])),
+    );
+    return rows.flatMap((i) => columns.map((j) => [i, j, index[2]]));
+  }
+  if (isGlobal(step)) return [[index[2]]];
+  return [unravelled(y.shape, offset(x.shape, index))];
 }
 
 function array(values) {
@@ -202,23 +228,32 @@ function found({ operation }, positions, factors, weights, bias, value) {
 
 /** Return the pixels that an output depends on, as `receptive_region` does. */
 function region(steps, step, index) {
-  const [height, width] = steps[0].x.shape;
-  let spans = index.length === 3 ? [0, 1].map((axis) => [index[axis], index[axis]]) : null;
-  for (let i = steps.indexOf(step); i >= 0 && spans; i--) {
-    const { geometry, x, y } = steps[i];
-    if (geometry) {
-      const { size, strides, pads, dilation } = geometry;
-      spans = spans.map(([first, last], axis) => [
-        first * strides[axis] - pads[axis],
-        last * strides[axis] - pads[axis] + (size[axis] - 1) * dilation[axis],
-      ]);
-    } else if (x.shape.length !== y.shape.length) {
-      spans = null;
-    }
+  const whole = steps[0].x.shape.slice(0, 2).map((size) => [0, size - 1]);
+  let spans = [0, 1].map((axis) => [index[axis], index[axis]]);
+  for (let i = steps.indexOf(step); i >= 0; i--) {
+    const { x, y } = steps[i];
+    const kept = steps[i].geometry || steps[i].taps || isGlobal(steps[i]) || x.shape.join() === y.shape.join();
+    if (x.shape.length !== 3 || !kept) return whole;
+    spans = spans.map((span, axis) => reads(steps[i], span, axis));
+    if (spans.some(([first, last]) => first > last)) return null;
   }
-  spans ??= [
-    [0, height - 1],
-    [0, width - 1],
+  return spans;
+}
+
+/** Return the first and the last row or column that those of an output depend on; see `inspection/fields.py`. */
+function reads(step, [first, last], axis) {
+  const { geometry, taps } = step;
+  const end = step.x.shape[axis] - 1;
+  if (isGlobal(step) || step.axis === axis) return [0, end];
+  if (taps) {
+    const elements = [...taps[axis][first], ...taps[axis][last]].map(([element]) => element);
+    return [Math.min(...elements), Math.max(...elements)];
+  }
+  if (!geometry) return [first, last];
+  const { size, strides, pads, dilation } = geometry;
+  const reach = (size[axis] - 1) * dilation[axis];
+  return [
+    Math.max(first * strides[axis] - pads[axis], 0),
+    Math.min(last * strides[axis] - pads[axis] + reach, end),
   ];
-  return spans.map(([first, last], axis) => [Math.max(first, 0), Math.min(last, [height, width][axis] - 1)]);
 }

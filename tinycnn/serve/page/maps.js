@@ -19,7 +19,7 @@ export class Maps {
     this.layer = layer;
     this.choose = choose;
     // what passes its input on is folded away
-    const folded = layer.kind === "Dropout" || layer.kind === "Flatten";
+    const folded = ["Dropout", "Flatten", "GaussianNoise"].includes(layer.kind);
     this.element = element(folded ? "details" : "div", "", "layer");
     const text = element(folded ? "summary" : "p");
     const title = element("span", `${layer.name}: ${layer.kind}, ${layer.output_shape.join(" x ")}`);
@@ -54,7 +54,7 @@ export class Maps {
       return;
     }
     const { shape, values } = numbers(array);
-    const [height, width, count] = shape.length === 3 ? shape : [1, 1, shape[0]];
+    const [height, width, count] = shape.length === 3 ? shape : [1, 1, values.length];
     const map = shape.length === 3;
     const side = count > MANY ? 44 : 64; // pixels of a map
     const scale = map ? Math.max(2, Math.round(side / Math.max(height, 8))) : count > 200 ? CELL : 2 * CELL;
