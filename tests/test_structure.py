@@ -56,7 +56,7 @@ COMPILED = (
 )
 GUARDED = {
     "PIL": ("datasets/digits.py", "datasets/pictures.py"),
-    "h5py": ("saving/hdf5.py", "saving/origin.py", "saving/weights_h5.py"),
+    "h5py": ("saving/hdf5.py", "saving/weights_h5.py"),
     "matplotlib": ("inspection/plots/",),
     "mpi4py": ("distributed.py",),
     "numba": (*(f"kernels/{place}" for place in COMPILED), "cli/self_test.py"),

@@ -3,16 +3,17 @@
 ::
 
     Snapshot -> check -> write(".h5") -> saving/hdf5.py -> file
-    file -> saving/hdf5.py -> check -> reading(".h5") -> Snapshot -> conversion.restore -> model
+    file -> saving/hdf5.py -> check, warn -> reading(".h5") -> Snapshot -> conversion.restore -> model
     Snapshot -> write_weights(".weights.h5") -> saving/weights_h5.py -> file -> read_weights -> arrays
 
 Writing is atomic. A file may be hostile, and reading it runs nothing: it holds numbers, and names that are
 looked up in tables. Nothing is evaluated, unpickled or imported by a name in the file. No link out of the
-file is followed. Declared sizes are compared with stored sizes before memory is allocated. Values are not
-checked: weights may be NaN or infinite.
+file is followed. Declared sizes are compared with stored sizes before memory is allocated. Weights and
+moments that are NaN or infinite are read, with a warning that names them.
 """
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.saving import hdf5, npz, weights_h5
+from tinycnn.saving import hdf5, keras_archive, npz, weights_h5
 from tinycnn.saving.snapshot import Snapshot, check
 
 __all__ = ["FORMATS", "Snapshot", "format_of", "read", "read_weights", "reading", "write", "write_weights"]
 
 #: The module of each suffix.
-FORMATS: dict[str, ModuleType] = {".h5": hdf5, ".hdf5": hdf5, ".npz": npz}
+FORMATS: dict[str, ModuleType] = {".h5": hdf5, ".hdf5": hdf5, ".keras": keras_archive, ".npz": npz}
 
 
 def write(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
@@ -69,11 +70,26 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Snapshot]:
     Warns
     -----
     UserWarning
-        When tinycnn ignores something in the file; see `tinycnn.saving.keras_config`.
+        When tinycnn ignores something in the file; see `tinycnn.saving.keras_config`. Also for weights and
+        moments that are NaN or infinite.
     """
     module = format_of(path)
     with _errors_of(path):
-        yield check(module.read(path))
+        snapshot = check(module.read(path))
+        _warn_of_values(path, snapshot)
+        yield snapshot
+
+
+def _warn_of_values(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
+    """Warn of weights and moments that are not finite: once, by their names."""
+    names = [name for name, _ in snapshot.trainable_weights()]
+    arrays = list(snapshot.weights)
+    for kind, slot in snapshot.slots.items():
+        arrays += zip((f"the optimizer's {kind} of {name}" for name in names), slot, strict=True)
+    found = [name for name, array in arrays if not np.isfinite(array).all()]
+    if found:
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        warnings.warn(f"{path}: NaN or infinite values in {', '.join(found[:5])}{more}", stacklevel=4)
 
 
 @contextmanager
@@ -125,8 +141,9 @@ def read_weights(
     if format_of(path) is hdf5:
         with _errors_of(path):
             alone = weights_h5.read(path, config)
-        if alone is not None:
-            return alone, None
+            if alone is not None:
+                _warn_of_values(path, Snapshot(config, alone))
+                return alone, None
     snapshot = read(path)
     return snapshot.weights, snapshot.config["input_shape"]
 
@@ -135,6 +152,5 @@ def format_of(path: str | os.PathLike[str]) -> ModuleType:
     """Return the module for the suffix of a path; raise ValueError for an unknown suffix."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
-        cure = "; in Keras, save it as .h5" if suffix == ".keras" else ""
-        raise ValueError(f"expected a file name ending in {', '.join(FORMATS)}, received {str(path)!r}{cure}")
+        raise ValueError(f"expected a file name ending in {', '.join(FORMATS)}, received {str(path)!r}")
     return FORMATS[suffix]

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.saving import h5, keras_config, keras_optimizer, keras_training, keras_weights
+from tinycnn.saving import h5, keras_config, keras_graph, keras_optimizer, keras_training, keras_weights
 from tinycnn.saving.h5 import Array, Group
 from tinycnn.saving.keras_optimizer import Arrays
 from tinycnn.saving.snapshot import Snapshot
@@ -122,13 +122,16 @@ def _read(root: Group, size: int) -> Snapshot:
             "network, and call load_weights"
         )
     own = _json(root, "tinycnn") if "tinycnn" in root.attributes else {}
-    config = keras_config.to_model(_json(root, "model_config"))
+    model_config = _json(root, "model_config")
+    config = keras_config.to_model(model_config, own)
     progress = keras_config.adopt_own_words(config, own)
     training = None
     if "training_config" in root.attributes:
         training = keras_training.to_training(_json(root, "training_config"), own)
     weights_group = group(root, "model_weights")
     layers = layer_groups(weights_group)
+    if model_config["class_name"] in keras_graph.CLASSES:
+        layers = keras_weights.by_name(config, layers)
     trained = training is not None and "optimizer_weights" in root
     moments = _arrays(group(root, "optimizer_weights")) if trained else []
     dtype = np.dtype(config["dtype"])

@@ -16,16 +16,19 @@ CLASSES = {
     "BatchNormalizationV1": "BatchNormalization",  # TensorFlow 1 and early 2
     "BatchNormalizationV2": "BatchNormalization",
     "Convolution2D": "Conv2D",
+    "SeparableConvolution2D": "SeparableConv2D",
 }
 LAYER_ARGUMENTS = {
     "W_constraint": "kernel_constraint",
     "W_regularizer": "kernel_regularizer",
+    "alpha": "negative_slope",  # of a LeakyReLU, up to Keras 2
     "atrous_rate": "dilation_rate",
     "b_constraint": "bias_constraint",
     "b_regularizer": "bias_regularizer",
     "beta_init": "beta_initializer",
     "bias": "use_bias",
     "border_mode": "padding",
+    "depthwise_init": "depthwise_initializer",
     "dim_ordering": "data_format",
     "gamma_init": "gamma_initializer",
     "init": "kernel_initializer",
@@ -33,6 +36,8 @@ LAYER_ARGUMENTS = {
     "nb_filter": "filters",
     "output_dim": "units",
     "p": "rate",
+    "pointwise_init": "pointwise_initializer",
+    "sigma": "stddev",
     "subsample": "strides",
 }
 OPTIMIZER_ARGUMENTS = {"lr": "learning_rate"}  # up to Keras 2.2
@@ -57,6 +62,7 @@ def layer_arguments(what: str, config: Any) -> dict[str, Any]:
         When the configuration is no dictionary, or has two values for one argument.
     """
     arguments = renamed(what, config, LAYER_ARGUMENTS)
+    arguments = {key: _plain(value) for key, value in arguments.items()}
     if "nb_row" in arguments and "nb_col" in arguments:
         arguments["kernel_size"] = [arguments.pop("nb_row"), arguments.pop("nb_col")]
     if "dim_ordering" in config:
@@ -67,6 +73,17 @@ def layer_arguments(what: str, config: Any) -> dict[str, Any]:
     if isinstance(pads, list) and len(pads) == len(PADS):
         arguments["padding"] = [pads[:2], pads[2:]]
     return arguments
+
+
+def _plain(value: Any) -> Any:
+    """Return a number or a list that Keras wrote as an object: as an array of NumPy, or as a tuple."""
+    if not isinstance(value, dict):
+        return value
+    if value.get("type") == "ndarray":  # Keras 2, to 2.3
+        return value.get("value")
+    if value.get("class_name") == "__numpy__" and isinstance(value.get("config"), dict):
+        return value["config"].get("value")
+    return value.get("items") if value.get("class_name") == "__tuple__" else value
 
 
 def renamed(what: str, config: Any, names: dict[str, str]) -> dict[str, Any]:

@@ -70,13 +70,12 @@ def to_arrays(snapshot: Snapshot) -> Arrays:
     if snapshot.training is None:
         return []
     optimizer = snapshot.training["optimizer"]
-    name = optimizer["name"]
-    weights = snapshot.trainable_weights()
+    name, weights = optimizer["name"], snapshot.trainable_weights()
     arrays: Arrays = [(f"{name}/iteration", np.array(snapshot.training["iterations"], np.int64))]
     rate = keras_training.from_rate(optimizer["config"]["learning_rate"], snapshot.training["iterations"])
     if not isinstance(rate, dict):  # Keras has no variable for the rate of a schedule
         arrays.append((f"{name}/learning_rate", np.array(rate, np.float32)))
-    for kind, i in _places(slot_names(optimizer), ALTERNATING.get(name, 1), len(weights)):
+    for kind, i in _places(optimizer, len(weights)):
         weight, value = weights[i]
         # a missing moment is written as zeros, since Keras expects all of them
         moment = snapshot.slots[kind][i] if kind in snapshot.slots else np.zeros_like(value)
@@ -84,8 +83,9 @@ def to_arrays(snapshot: Snapshot) -> Arrays:
     return arrays
 
 
-def _places(kinds: list[str], alternating: int, count: int) -> list[tuple[str, int]]:
+def _places(optimizer: dict[str, Any], count: int) -> list[tuple[str, int]]:
     """Return (kind, index of the parameter) in Keras' order; the first kinds alternate."""
+    kinds, alternating = slot_names(optimizer), ALTERNATING.get(optimizer["name"], 1)
     groups = [kinds[:alternating], *([kind] for kind in kinds[alternating:])]
     return [(kind, i) for group in groups for i in range(count) for kind in group]
 
@@ -127,6 +127,20 @@ def from_arrays(arrays: Arrays, snapshot: Snapshot, keras_version: str | None = 
     snapshot.training["iterations"] = iterations
     dtype = snapshot.config["dtype"]
     snapshot.slots |= {kind: [array.astype(dtype) for array in slot] for kind, slot in slots.items()}
+
+
+def from_values(values: list[np.ndarray], snapshot: Snapshot) -> None:
+    """Add the values of an optimizer, in the order of Keras 3, to a snapshot; see `from_arrays`.
+
+    A `.keras` file has numbers and no names for them. Keras 2 has the same order, without the learning rate.
+    """
+    if snapshot.training is None:
+        return
+    scalars = [value for value in values if value.ndim == 0]
+    places = _places(snapshot.training["optimizer"], len(snapshot.trainable_weights()))
+    names = [*(["iteration", "learning_rate"][: len(scalars)]), *(f"parameter_{kind}" for kind, _ in places)]
+    names += ["another"] * (len(values) - len(names))
+    from_arrays(list(zip(names, values, strict=False)), snapshot)
 
 
 def _take_rate(scalars: Arrays, config: dict[str, Any]) -> None:

@@ -16,31 +16,24 @@ from tinycnn import regularizers
 from tinycnn.regularizers import REGULARIZERS, SHORT_NAMES
 from tinycnn.support import checks
 
-#: The arguments of `Conv2D` and `Dense`; other layers of tinycnn have none.
-ARGUMENTS = ("kernel_regularizer", "bias_regularizer")
 KERAS_1 = {"WeightRegularizer": "L1L2", "L1L2Regularizer": "L1L2"}
 
 
-def from_layer(own: dict[str, Any]) -> dict[str, Any]:
-    """Return the regularizers of a layer's arguments, those that there are, for Keras."""
-    return {name: own[name] for name in ARGUMENTS if own.get(name) is not None}
-
-
-def to_layer(label: str, keras: dict[str, Any]) -> dict[str, Any]:
-    """Return the regularizers that tinycnn has among the arguments of Keras' layer, called `label`.
+def to_layer(label: str, keras: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """Return the regularizers that tinycnn has among the arguments `names` of Keras' layer, called `label`.
 
     Raises
     ------
     ValueError
         For factors that are missing, unknown, or no numbers of at least 0.
     """
-    read = [name for name in ARGUMENTS if is_read(name, keras.get(name))]
+    read = [name for name in names if is_known(keras.get(name))]
     return {name: _config(f"{label}: {name}", keras[name]) for name in read}
 
 
-def is_read(argument: str, value: Any) -> bool:
-    """Return whether an argument of such a layer is a regularizer of a class that tinycnn has."""
-    return argument in ARGUMENTS and _class_name(value) in REGULARIZERS
+def is_known(value: Any) -> bool:
+    """Return whether an argument of a layer is a regularizer of a class that tinycnn has."""
+    return _class_name(value) in REGULARIZERS
 
 
 def _class_name(value: Any) -> Any:

@@ -9,7 +9,8 @@ Keras finds weights by order. Their names differ between its versions and backen
 `dense/kernel:0` in Keras 2, `sequential/dense/kernel` in Keras 3.
 
 Theano computes convolutions, which flip the filter, and the other backends cross-correlations. So Keras flips
-the kernels where a file moves between them (`_need_convert_kernel` in Keras 2, keras/engine/saving.py). With
+the kernels where a file moves between them (`_need_convert_kernel` in Keras 2, keras/engine/saving.py). It
+does not flip those of depthwise and separable convolutions, which its Theano backend flips itself. With
 padding "same", Theano pads half a window on each side, and the others put an odd pixel at the end.
 """
 
@@ -28,6 +29,8 @@ WEIGHTS: dict[str, dict[str, str | None]] = {
     "BatchNormalization": {"gamma": "scale", "beta": "center", "moving_mean": None, "moving_variance": None},
     "Conv2D": {"kernel": None, "bias": "use_bias"},
     "Dense": {"kernel": None, "bias": "use_bias"},
+    "DepthwiseConv2D": {"kernel": None, "bias": "use_bias"},
+    "SeparableConv2D": {"depthwise_kernel": None, "pointwise_kernel": None, "bias": "use_bias"},
 }
 CONVOLUTION = "theano"  # the backend that flips filters
 CROSS_CORRELATION = ("cntk", "jax", "mxnet", "numpy", "openvino", "tensorflow", "torch")
@@ -62,6 +65,19 @@ def named(config: dict[str, Any], groups: Sequence[tuple[str, Arrays]]) -> Array
         pairs = zip(weights, arrays, strict=True)
         result += [(f"{layer}/{weight}", array) for weight, (_, array) in pairs]
     return result
+
+
+def by_name(config: dict[str, Any], groups: list[tuple[str, Arrays]]) -> list[tuple[str, Arrays]]:
+    """Return the groups of a functional model in the order of its layers.
+
+    A file may list the layers of such a model in another order than that of its chain. Where the names of the
+    groups are not those of the layers, the order stays.
+    """
+    places = {layer["config"]["name"]: place for place, layer in enumerate(config["layers"])}
+    filled = [(name, arrays) for name, arrays in groups if arrays]
+    if any(name not in places for name, _ in filled):
+        return groups
+    return sorted(filled, key=lambda group: places[group[0]])
 
 
 def weight_names(layer: dict[str, Any]) -> list[str]:

@@ -2,16 +2,21 @@
 
 ::
 
-    model.h5 -> attributes keras_version, backend, tinycnn -> Origin          model.npz -> Origin
+    model.h5 -> attributes keras_version, backend, tinycnn ->
+    model.keras -> metadata.json: keras_version, tinycnn   -> Origin
+    model.npz                                              ->
 
 Only short texts are read. Whether the file holds a model is for `saving.read` to find out.
 """
 
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from tinycnn.saving import h5, keras_archive
 
 LONGEST = 100  # characters of a version or of a backend that are kept
+LARGEST = 2**16  # bytes of a text that is read
 
 
 class Origin(NamedTuple):
@@ -38,32 +43,34 @@ def origin(path: str | os.PathLike[str]) -> Origin:
 
     Raises
     ------
-    OSError, ValueError
+    OSError, ValueError, zipfile.BadZipFile
         When the file cannot be opened, or an attribute is not one short text.
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".npz":
         return Origin("NumPy archive (.npz)", "tinycnn")
+    if suffix == ".keras":
+        found = keras_archive.metadata(path)
+        version = str(found.get("keras_version", ""))[:LONGEST]
+        return Origin("Keras archive (.keras)", _writer("tinycnn" in found, version), version)
     if suffix not in (".h5", ".hdf5"):
         return Origin(suffix)
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        version, backend = (_short_text(file, name) for name in ("keras_version", "backend"))
-        writer = "tinycnn" if "tinycnn" in file.attrs else "Keras" if version else ""
+    with h5.File(path) as file:
+        attributes = file.root.attributes
+        version, backend = (_short_text(attributes, name) for name in ("keras_version", "backend"))
+    writer = _writer("tinycnn" in attributes, version)
     return Origin("HDF5, Keras' legacy format (.h5)", writer, version, backend)
 
 
-def _short_text(file: Any, name: str) -> str:
-    """Return an attribute that is one text; an empty string if there is none."""
-    import h5py
+def _writer(is_own: bool, keras_version: str) -> str:
+    return "tinycnn" if is_own else "Keras" if keras_version else ""
 
-    if name not in file.attrs:
+
+def _short_text(attributes: dict[str, h5.Attribute], name: str) -> str:
+    """Return an attribute that is one text; an empty string if there is none."""
+    if name not in attributes:
         return ""
-    declared = file.attrs.get_id(name)
-    if declared.shape != () or h5py.check_string_dtype(declared.dtype) is None:
-        raise ValueError(f"{name}: expected text, received {declared.dtype} of shape {declared.shape}")
-    if declared.dtype.itemsize > 2**16:
-        raise ValueError(f"{name}: expected a short text, received {declared.dtype.itemsize} bytes")
-    value = file.attrs[name]
-    return (value.decode(errors="replace") if isinstance(value, bytes) else str(value))[:LONGEST]
+    found = attributes[name]
+    if found.shape != () or found.datatype.text is None:
+        raise ValueError(f"{name}: expected text, received {found.datatype.name} of shape {found.shape}")
+    return found.texts(LARGEST)[0][:LONGEST]

@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 LARGEST = 2**22  # characters; mnist_cnn has 5,000
+DEEPEST = 64  # lists and objects in each other; Keras' configurations have about 10
 
 
 def to_json(value: dict[str, Any]) -> str:
@@ -41,7 +42,23 @@ def from_json(name: str, text: str) -> dict[str, Any]:
         raise ValueError(f"{name}: expected JSON, received none: {error}") from None
     if not isinstance(value, dict):
         raise ValueError(f"{name}: expected a JSON object, received {type(value).__name__}")
+    _check_depth(name, value)
     return value
+
+
+def _check_depth(name: str, value: Any) -> None:
+    """Raise ValueError when lists and objects are nested more than `DEEPEST` times."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return
+    raise ValueError(f"{name}: expected JSON, received one that is nested too deeply")
 
 
 def check_length(name: str, length: int) -> None:

@@ -17,7 +17,7 @@ A file may be hostile; `tinycnn.saving.hdf5` says what is checked.
 import os
 import re
 from collections import Counter, defaultdict
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -35,11 +35,23 @@ KEY = re.compile(r"(.+?)(?:_(\d{1,9}))?")
 
 def write(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
     """Write the weights of a snapshot in the form of Keras 3."""
+    with atomic_path(path) as temporary:
+        write_file(temporary, snapshot)
+
+
+def write_file(
+    target: str | os.PathLike[str] | BinaryIO,
+    snapshot: Snapshot,
+    optimizer: tuple[str, list[np.ndarray]] | None = None,
+) -> None:
+    """Write the weights of a snapshot to a new file, and if given the name and the arrays of an optimizer."""
     import h5py  # takes 0.1 s, so it is imported when needed
 
     keys: Counter[str] = Counter()
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="earliest") as file:
+    with h5py.File(target, "w", libver="earliest") as file:
         _write_vars(file, snapshot.config["name"], [])
+        if optimizer is not None:
+            _write_vars(file.create_group("optimizer"), *optimizer)
         for layer in keras_config.from_model(snapshot.config)["config"]["layers"][1:]:  # not the InputLayer
             kind, name = _snake_case(layer["class_name"]), layer["config"]["name"]
             arrays = [array for weight, array in snapshot.weights if weight.rpartition("/")[0] == name]
@@ -87,7 +99,7 @@ def read(path: str | os.PathLike[str], config: dict[str, Any]) -> keras_weights.
         if "model_config" in file.root.attributes:
             return None
         is_old = not any(name in file.root for name in ROOTS)
-        groups = hdf5.layer_groups(file.root) if is_old else _matched(_layers(file.root), config)
+        groups = hdf5.layer_groups(file.root) if is_old else layer_arrays(file.root, config)
         dtype = np.dtype(config["dtype"])
         hdf5.weigh([array for _, arrays in groups for _, array in arrays], dtype, file.size)
         weights = keras_weights.named(config, groups)
@@ -96,6 +108,16 @@ def read(path: str | os.PathLike[str], config: dict[str, Any]) -> keras_weights.
             backend = hdf5.optional_text((file.root,), "backend")
             values = keras_weights.orient(Snapshot(config, values), backend).weights
     return values
+
+
+def layer_arrays(root: Group, config: dict[str, Any]) -> list[tuple[str, keras_weights.Arrays]]:
+    """Return the layers of a file of Keras 3 with their arrays, in the order of the model's; see `read`."""
+    return _matched(_layers(root), config)
+
+
+def optimizer_arrays(root: Group) -> list[Array]:
+    """Return the arrays of the optimizer, none for a file without one."""
+    return _numbered(hdf5.group(root, "optimizer")) if "optimizer" in root else []
 
 
 def _layers(root: Group) -> dict[str, list[Array]]:
@@ -117,10 +139,16 @@ def _vars(layer: Group) -> list[Array]:
         inner = layer[name] if name not in ("vars", WITHOUT_WEIGHTS) else None
         if isinstance(inner, Group) and "vars" in inner and len(hdf5.group(inner, "vars")):
             raise ValueError(f"{inner.name}: expected a layer without layers in it, received weights of one")
+    return _numbered(layer)
+
+
+def _numbered(holder: Group) -> list[Array]:
+    """Return the arrays 0, 1, 2, ... in the group `vars` of a group."""
     arrays: list[Array] = []
-    if "vars" not in layer:
+    if "vars" not in holder:
         return arrays
-    variables = hdf5.group(layer, "vars")
+    variables = hdf5.group(holder, "vars")
+    hdf5.check_count(len(variables))
     for number in range(len(variables)):
         array = variables[str(number)]
         if not isinstance(array, Array):

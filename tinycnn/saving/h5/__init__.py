@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from types import TracebackType
+from typing import BinaryIO
 
 from tinycnn.saving.h5 import heaps, links, objects
 from tinycnn.saving.h5.arrays import LAYOUT, Array
@@ -32,7 +33,8 @@ class File:
 
     Parameters
     ----------
-    path : path
+    path : path or binary file
+        A file that can be read at any place, such as a BytesIO; it is closed in the end.
 
     Attributes
     ----------
@@ -41,10 +43,14 @@ class File:
         Bytes of the file.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._file = open(path, "rb")  # noqa: SIM115 closed by __exit__
+    def __init__(self, path: str | os.PathLike[str] | BinaryIO) -> None:
+        self._file: BinaryIO
+        if isinstance(path, (str, os.PathLike)):
+            self._file = open(path, "rb")  # noqa: SIM115 closed by __exit__
+        else:
+            self._file = path
         try:
-            self.size = os.fstat(self._file.fileno()).st_size
+            self.size = self._file.seek(0, os.SEEK_END)
             self.source = Source(self._file, self._base(), self.size)
             self._collections: dict[int, dict[int, bytes]] = {}
             self._members: dict[int, Group | Array] = {}
