@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.networks import conv_and_dense
+from tests.saving import archives
 from tests.saving.saved_models import edit_json, trained
 from tinycnn import load_model
 from tinycnn.saving import npz
@@ -89,8 +90,10 @@ def edit_header(path, change):
 
 
 def edit_config(path, change):
-    """Change the list of layers of a file of either format."""
+    """Change the list of layers of a file of any format."""
     if path.suffix == ".h5":
         edit_json(path, lambda model_config: change(model_config["config"]["layers"]) and None)
+    elif path.suffix == ".keras":
+        archives.edit_config(path, lambda model_config: change(model_config["config"]["layers"]))
     else:
         edit_header(path, lambda header: change(header["config"]["layers"]))

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-FORMATS = ["h5", "npz"]
+FORMATS = ["h5", "keras", "npz"]
 INPUT_SHAPE = (13, 11, 2)
 CLASSES = 3
 

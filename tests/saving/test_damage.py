@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.saving.hostile_files import saved
 from tests.saving.mutations import sealed_archive
+from tests.saving.saved_models import FORMATS
 from tinycnn import load_model
 
 # The same examples every time, since a test that fails now and then helps nobody.
@@ -20,9 +21,9 @@ STEADY = settings(derandomize=True, deadline=None, max_examples=80, database=Non
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A small model in both formats, saved once for all examples."""
+    """A small model in each format, saved once for all examples."""
     folder = tmp_path_factory.mktemp("damage")
-    for suffix in ("h5", "npz"):
+    for suffix in FORMATS:
         saved(folder / f"good.{suffix}")
     return folder
 
@@ -68,6 +69,14 @@ def test_flipped_bytes_of_an_archive(folder, changes):
 
 @STEADY
 @given(changes=flips)
+def test_flipped_bytes_of_a_keras_archive(folder, changes):
+    """Anywhere: its members have checksums."""
+    content = (folder / "good.keras").read_bytes()
+    load_damaged(folder / "flipped.keras", flipped(content, changes))
+
+
+@STEADY
+@given(changes=flips)
 def test_flipped_bytes_of_an_hdf5_file(folder, changes):
     """Anywhere, so mostly in the structures of HDF5."""
     content = (folder / "good.h5").read_bytes()
@@ -84,7 +93,7 @@ def test_flipped_bytes_in_the_table_of_contents(folder, changes):
 
 
 @STEADY
-@given(data=st.data(), suffix=st.sampled_from(["h5", "npz"]))
+@given(data=st.data(), suffix=st.sampled_from(FORMATS))
 def test_truncated_files(folder, data, suffix):
     """As a full disk or a broken download leaves them; not one may pass for whole."""
     content = (folder / f"good.{suffix}").read_bytes()

@@ -52,13 +52,16 @@ def write(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
 
 
 @contextmanager
-def reading(path: str | os.PathLike[str]) -> Iterator[Snapshot]:
+def reading(path: str | os.PathLike[str], judge: bool = True) -> Iterator[Snapshot]:
     """Yield the snapshot in a file. Errors inside the with-block are reported as errors of the file.
 
     Parameters
     ----------
     path : path
         A file with a suffix of `FORMATS`.
+    judge : bool
+        Whether to warn of values that are NaN or infinite. A checkpoint is not judged: `fit` looks at the
+        numbers of each step.
 
     Raises
     ------
@@ -76,7 +79,8 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Snapshot]:
     module = format_of(path)
     with _errors_of(path):
         snapshot = check(module.read(path))
-        _warn_of_values(path, snapshot)
+        if judge:
+            _warn_of_values(path, snapshot)
         yield snapshot
 
 
@@ -106,9 +110,9 @@ def _errors_of(path: str | os.PathLike[str]) -> Iterator[None]:
         raise ValueError(f"{path}: cannot be loaded: {reason[:1000]}") from error
 
 
-def read(path: str | os.PathLike[str]) -> Snapshot:
+def read(path: str | os.PathLike[str], judge: bool = True) -> Snapshot:
     """Return the snapshot in a file. It raises and warns as `reading` does."""
-    with reading(path) as snapshot:
+    with reading(path, judge) as snapshot:
         return snapshot
 
 

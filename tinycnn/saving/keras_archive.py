@@ -15,7 +15,6 @@ with what is stored before. A module or a registered name in config.json is not 
 how classes are found. Assets, the files of layers that tinycnn does not have, are ignored.
 """
 
-import datetime
 import io
 import os
 import re
@@ -41,6 +40,8 @@ from tinycnn.support.files import atomic_path
 METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 NPZ = "model.weights.npz"
 KERAS_VERSION = "3.0.0"  # the version whose form is written
+DATE = "1980-01-01@00:00:00"  # as of the members of the archive: equal models make equal files
+DEFAULT_OPTIMIZER = "rmsprop"  # that of Keras' `compile`, for a compile_config that has none
 MOST_MEMBERS = 2**12
 # A compressed member may have FREE_BYTES, and LARGEST_GROWTH times what is stored of it.
 FREE_BYTES = 2**20
@@ -52,9 +53,8 @@ OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:|.*\\|(?:.*/)?\.\.(?:/|$)|.*\0")
 
 def write(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
     """Write a snapshot. Keras trains on with the same moments."""
-    now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
     own = keras_config.own_words(snapshot)
-    metadata = {"keras_version": KERAS_VERSION, "date_saved": now, "tinycnn": own}
+    metadata = {"keras_version": KERAS_VERSION, "date_saved": DATE, "tinycnn": own}
     optimizer = None
     if snapshot.training is not None:
         moments = [array for _, array in keras_optimizer.to_arrays(snapshot)]
@@ -166,7 +166,7 @@ def _to_training(compile_config: Any, own: dict[str, Any]) -> dict[str, Any] | N
     if not isinstance(compile_config, dict):
         raise ValueError(f"compile_config: expected a dictionary, received {compile_config!r:.200}")
     training = {key: _unmarked(value) for key, value in compile_config.items()}
-    training["optimizer_config"] = training.pop("optimizer", None)
+    training["optimizer_config"] = training.pop("optimizer", DEFAULT_OPTIMIZER)
     return keras_training.to_training(training, own)
 
 

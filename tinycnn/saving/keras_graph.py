@@ -34,7 +34,7 @@ def chain(config: dict[str, Any]) -> list[dict[str, Any]]:
     Warns
     -----
     UserWarning
-        For a layer that was called with `training=False`: further training ignores it.
+        For a layer that was called with `training=False` in Keras 2: further training ignores it.
     """
     entries = _by_name(config["layers"])
     first, last = (_only_end(config, key) for key in ("input_layers", "output_layers"))
@@ -109,6 +109,8 @@ def _source(name: str, entry: dict[str, Any], is_input: bool) -> str | None:
         names = ", ".join(repr(source) for source in sources)
         raise ValueError(f"layer {name!r}: expected one input, received {len(sources)}: {names:.200}")
     given = {key: value for key, value in arguments.items() if value is not None}
+    if isinstance(calls[0], dict) and given.get("training") is False:
+        del given["training"]  # Keras 3 writes it of each Dropout, and has another value in training
     if given == {"training": False}:
         warnings.warn(f"layer {name!r}: further training ignores training=False", stacklevel=5)
     elif given:

@@ -216,7 +216,7 @@ def _reason(error: OSError) -> str:
 
 def _read(path: Path) -> tuple[Any, npz.Extra]:
     """Return the content of a checkpoint. A damaged file may raise any error."""
-    found = saving.read(path), npz.read_extra(path)
+    found = saving.read(path, judge=False), npz.read_extra(path)
     _check(*found)
     return found
 
