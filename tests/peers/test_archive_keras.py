@@ -203,5 +203,5 @@ def test_a_model_in_a_model_is_refused(either_keras, tmp_path):
     outer = either_keras.Sequential([either_keras.Input(IMAGE), inner, layers.Dense(2)])
     for suffix in ("h5", "keras"):
         outer.save(tmp_path / f"x.{suffix}")
-        with pytest.raises(ValueError, match="layer 'inner': expected one of .* received 'Sequential'"):
+        with pytest.raises(ValueError, match=r"layer 'inner': expected one of .* received 'Sequential'"):
             load_model(tmp_path / f"x.{suffix}")
