@@ -3,6 +3,7 @@
 import io
 import json
 import stat
+import struct
 import zipfile
 
 import h5py
@@ -243,6 +244,18 @@ def test_a_zip_bomb(archive, member, size):
     contents = {**archives.members(archive), member: bytes(size)}
     archives.put_together(archive, contents.items(), zipfile.ZIP_DEFLATED)
     refused(archive, "expected at most 100 times the .* bytes that are stored", memory=3 * MIB)
+
+
+@pytest.mark.parametrize("member", [CONFIG, WEIGHTS])
+def test_a_zip_bomb_that_declares_a_small_size(archive, member):
+    """zipfile cuts a member to its declared size, which must not happen after all of it was unpacked."""
+    size = 20 * MIB + 12_345
+    contents = {**archives.members(archive), member: bytes(size)}
+    archives.put_together(archive, contents.items(), zipfile.ZIP_DEFLATED)
+    content, declared = archive.read_bytes(), struct.pack("<I", size)
+    assert content.count(declared) == 2
+    archive.write_bytes(content.replace(declared, struct.pack("<I", 200)))
+    refused(archive, "Bad CRC-32", memory=3 * MIB)
 
 
 @pytest.mark.parametrize(("at", "value"), [(27, 0x7F), (23, 0x7F)])

@@ -220,7 +220,8 @@ def _check(info: zipfile.ZipInfo) -> None:
 
 def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """Return a member, whose size has been checked; zipfile compares its checksum."""
-    content = archive.read(info)
+    with archive.open(info) as member:
+        content = member.read(info.file_size)  # without a number zipfile unpacks all before it cuts
     if len(content) != info.file_size:
         raise ValueError(
             f"member {info.filename!r}: expected {info.file_size} bytes, received {len(content)}"
