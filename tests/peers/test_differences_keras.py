@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tinycnn
+from tests.peers.conftest import import_peer
 from tinycnn import Sequential, layers, losses, metrics, optimizers, to_categorical, training
 from tinycnn.layers import Dense, Dropout, Flatten
 from tinycnn.optimizers import SGD
@@ -639,6 +640,23 @@ def test_csv_lines(keras, tmp_path):
     )
     with pytest.raises(ValueError, match="expected the columns"):
         ours().fit(X, Y, callbacks=[training.CSVLogger(tmp_path / "log.csv", append=True)], verbose=0)
+
+
+def test_tensorboard(keras, tmp_path):
+    import_peer("tensorboard")
+    accumulator = import_peer("tensorboard.backend.event_processing.event_accumulator").EventAccumulator
+    writer = import_peer("tensorboardX").SummaryWriter(str(tmp_path / "mine"))
+    options = {"epochs": 2, "validation_data": (X, Y), "verbose": 0}
+    ours().fit(X, Y, callbacks=[training.MetricsLogger(writer)], **options)
+    writer.close()
+    board = keras.callbacks.TensorBoard(str(tmp_path / "theirs"))
+    quiet(theirs(keras).fit, X, Y, callbacks=[board], **options)
+    mine = accumulator(str(tmp_path / "mine")).Reload()
+    assert {"loss", "val_loss"} < set(mine.Tags()["scalars"])
+    assert [event.step for event in mine.Scalars("val_loss")] == [1, 2]
+    for folder in ("train", "validation"):
+        other = accumulator(str(tmp_path / "theirs" / folder)).Reload()
+        assert [event.step for event in other.Tensors("epoch_loss")] == [0, 1]
 
 
 def stop(base):

@@ -15,6 +15,7 @@ from tinycnn.training.callbacks import (
 from tinycnn.training.divergence import NonFiniteError, NonFiniteStep, TerminateOnNaN
 from tinycnn.training.history import History
 from tinycnn.training.interrupts import StopOnInterrupt
+from tinycnn.training.metrics_logger import MetricsLogger
 from tinycnn.training.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from tinycnn.training.rate_search import RangeTest, find_learning_rate
 from tinycnn.training.receipt import RunReceipt
@@ -27,6 +28,7 @@ __all__ = [
     "History",
     "LambdaCallback",
     "LearningRateScheduler",
+    "MetricsLogger",
     "ModelCheckpoint",
     "NonFiniteError",
     "NonFiniteStep",

@@ -8,7 +8,8 @@
 The names are Keras'; `on_evaluate_begin`, `on_evaluate_end` and `on_nonfinite` are this library's. A callback
 may read and change `self.model`. Setting `self.model.stop_training = True` ends the run after the current
 batch. Callbacks that watch a metric are in `monitors`, the moving average of the weights is in `averaging`,
-those for steps that are not finite are in `divergence` and `recovery`.
+those for steps that are not finite are in `divergence` and `recovery`, the one for experiment loggers is in
+`metrics_logger`.
 """
 
 from __future__ import annotations
