@@ -11,6 +11,7 @@ import tinycnn
 from tests.cli.test_output import Terminal
 from tests.examples.small_mnist import small_network
 from tinycnn import kernels
+from tinycnn.inspection import plot_network
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -59,6 +60,18 @@ def test_costs(call, model, monkeypatch):
     assert [cost["macs"] for cost in done.json["costs"]] == [9 * 9 * 4 * 9, 0, 0, 0, 360, 3276]
     assert [cost["receptive_field"] for cost in done.json["costs"]][-1] == [28, 28]
     assert call("summary", "--cost", "--batch-size", "0").status == 2
+
+
+def test_a_picture(call, model, tmp_path):
+    """Beside the table, or beside JSON; another format is an error."""
+    for name, options in (("a.svg", []), ("b.svg", ["--json"])):
+        done = call("summary", "model.h5", "--svg", name, *options)
+        assert (done.status, done.err) == (0, f"tinycnn: wrote {name}; open it in a browser\n")
+        assert (tmp_path / name).read_text(encoding="utf-8") == f"{plot_network(model)}\n"
+    assert done.json["parameters"] == 410
+    done = call("summary", "model.h5", "--svg", "c.png")
+    assert (done.status, done.out) == (1, "")
+    assert "expected a file name ending in .svg, received 'c.png'" in done.err
 
 
 def test_a_file_is_preferred_to_the_network_of_the_package(call, model, tmp_path, run_folder):

@@ -12,6 +12,7 @@ import pytest
 import tinycnn
 from tests.peers.conftest import import_peer
 from tinycnn import Sequential, layers, losses, metrics, optimizers, to_categorical, training
+from tinycnn.inspection import plot_network
 from tinycnn.layers import Dense, Dropout, Flatten
 from tinycnn.optimizers import SGD
 from tinycnn.regularizers import REGULARIZERS
@@ -657,6 +658,21 @@ def test_tensorboard(keras, tmp_path):
     for folder in ("train", "validation"):
         other = accumulator(str(tmp_path / "theirs" / folder)).Reload()
         assert [event.step for event in other.Tensors("epoch_loss")] == [0, 1]
+
+
+def test_plot_model(keras, tmp_path, monkeypatch):
+    picture = plot_network(ours(), tmp_path / "mine.svg")
+    for shown in (">dense_1<", ">Dense, 7 units, relu<", ">8<", ">7<", ">3<"):
+        assert shown in str(picture)
+    defaults = inspect.signature(keras.utils.plot_model).parameters
+    for name in ("show_shapes", "show_layer_names", "show_layer_activations"):
+        assert defaults[name].default is False
+        assert inspect.signature(plot_network).parameters[name].default is True
+    for name in ("rankdir", "show_dtype", "show_trainable"):
+        assert inspect.signature(plot_network).parameters[name].default == defaults[name].default
+    monkeypatch.setattr(keras.src.utils.model_visualization, "pydot", None)
+    with pytest.raises(ImportError, match="graphviz"):
+        keras.utils.plot_model(theirs(keras), str(tmp_path / "theirs.png"))
 
 
 def stop(base):

@@ -16,6 +16,7 @@ import tinycnn
 from tinycnn.cli import models, output
 from tinycnn.cli.output import UsageError, say
 from tinycnn.cli.train import SETTINGS
+from tinycnn.inspection import plot_network
 from tinycnn.inspection.costs import cost_text, costs
 from tinycnn.inspection.summary import LINE_LENGTH
 from tinycnn.saving import npz
@@ -30,6 +31,7 @@ def add_summary_options(parser: argparse.ArgumentParser) -> None:
         "--cost", action="store_true", help="multiplications, memory, receptive field and measured times"
     )
     parser.add_argument("--batch-size", type=int, default=32, help="images in a timed batch (default: 32)")
+    parser.add_argument("--svg", metavar="FILE", help="also draw the layers, as a picture for a browser")
 
 
 def summary(options: argparse.Namespace) -> int:
@@ -37,6 +39,9 @@ def summary(options: argparse.Namespace) -> int:
     if options.batch_size < 1:
         raise UsageError(f"--batch-size: expected a whole number >= 1, received {options.batch_size}")
     model = models.load(options.model)
+    if options.svg is not None:
+        plot_network(model, options.svg)
+        output.note(f"wrote {options.svg}; open it in a browser")
     if options.cost:
         found = costs(model, options.batch_size)
         if options.json:

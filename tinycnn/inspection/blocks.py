@@ -2,7 +2,7 @@
 
 ::
 
-    layers, shapes -> blocks -> an SVG picture for notebooks and pages, or `plots.plot_network`
+    layers, shapes -> blocks -> an SVG picture for notebooks, pages and files, or `plots.plot_network`
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import math
 from html import escape
 from typing import Any, NamedTuple
 
-from tinycnn.support import html
+from tinycnn.inspection.picture import framed
+from tinycnn.support import html, svg
 
 # Of a block: inches for the largest map, for the longest row of channels, between blocks, and least of all.
 TALLEST, WIDEST, GAP, LEAST = 1.6, 0.9, 0.42, 0.06
 SLANT = 0.4  # of the height that the back is moved by
-LETTER, LINE = 0.075, 0.17  # inches: of the text below, the mean width of a letter and the height of a line
-PIXELS = 90  # of an inch, in a page
+PIXELS, LETTERS = 90, 11  # of an inch, in a page; of the letters of the text below
+EM, LINE = LETTERS / PIXELS, 0.17  # inches: the size of its letters, and the height of a line
+LONGEST = 22.0  # em of a line, at most
 Point = tuple[float, float]
 COLOURS = {
-    "Conv2D": "#9ecae1",
+    **dict.fromkeys(("Conv2D", "DepthwiseConv2D", "SeparableConv2D"), "#9ecae1"),
     "Dense": "#fdae6b",
-    "MaxPooling2D": "#a1d99b",
-    "AveragePooling2D": "#a1d99b",
-    "GlobalAveragePooling2D": "#a1d99b",
-    "GlobalMaxPooling2D": "#a1d99b",
+    **dict.fromkeys(("MaxPooling2D", "AveragePooling2D"), "#a1d99b"),
+    **dict.fromkeys(("GlobalMaxPooling2D", "GlobalAveragePooling2D"), "#a1d99b"),
     "UpSampling2D": "#c7e9c0",
     "BatchNormalization": "#bcbddc",
 }
@@ -64,6 +64,11 @@ class Block(NamedTuple):
         return [(front, 1.0), (upper, 0.7), (side, 0.5)]
 
 
+def colour_of(layer: Any) -> str:
+    """Return the colour of a kind of layer; that of its base class, if it has none of its own."""
+    return next((COLOURS[cls.__name__] for cls in type(layer).__mro__ if cls.__name__ in COLOURS), OTHER)
+
+
 def blocks(model: Any) -> list[Block]:
     """Return the input and the output of each layer of a built model, as cuboids from left to right.
 
@@ -83,7 +88,7 @@ def blocks(model: Any) -> list[Block]:
         if kind in UNSEEN:
             arrays[-1][0].append(f"+ {layer.name}")
         else:
-            arrays.append(([layer.name, *_details(layer)], COLOURS.get(kind, OTHER), shape))
+            arrays.append(([layer.name, *_details(layer)], colour_of(layer), shape))
     side = max(max(shape[0], shape[1]) if len(shape) == 3 else 1 for _, _, shape in arrays)
     deep = max(shape[-1] for _, _, shape in arrays)
     found, left = [], 0.0
@@ -92,10 +97,16 @@ def blocks(model: Any) -> list[Block]:
         is_map = len(shape) == 3
         height = max(LEAST, TALLEST * math.sqrt(max(shape[:2]) / side)) if is_map else TALLEST / 2
         depth = SLANT * height if is_map else 0.0
-        lines = (*text[:1], "x".join(map(str, shape)), *text[1:])
+        whole = (*text[:1], "x".join(map(str, shape)), *text[1:])
+        lines = tuple(svg.shortened(svg.clean(line), LONGEST, not i) for i, line in enumerate(whole))
         found.append(Block(lines, colour, left, width, height, depth))
-        left += max(width + depth, LETTER * max(map(len, lines))) + GAP
+        left += max(width + depth, text_width(lines)) + GAP
     return found
+
+
+def text_width(lines: tuple[str, ...]) -> float:
+    """Return an upper bound of the width of lines, of which the first is bold, in inches."""
+    return EM * max(svg.width(line, bold=not number) for number, line in enumerate(lines))
 
 
 def _details(layer: Any) -> list[str]:
@@ -114,9 +125,25 @@ def network_svg(model: Any) -> str:
     ValueError
         When the model is not built, or has no layers.
     """
+    elements, (width, height), label = _elements(model)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'style="max-width: {width:.0f}px; width: 100%" role="img" aria-label="{svg.escaped(label)}" '
+        f'font-family="sans-serif" font-size="{LETTERS}" fill="currentColor">{elements}</svg>'
+    )
+
+
+def network_picture(model: Any) -> str:
+    """Return the same as a picture for a file, on a background of its own; see `network_svg`."""
+    elements, size, label = _elements(model)
+    return framed(f'<g font-size="{LETTERS}" fill="currentColor">{elements}</g>', size, model.name, label)
+
+
+def _elements(model: Any) -> tuple[str, tuple[float, float], str]:
+    """Return faces and text as SVG, width and height in pixels, and a description in words."""
     row = blocks(model)
     top = TALLEST * (0.5 + SLANT) + 0.05
-    right = row[-1].left + max(row[-1].width, LETTER * max(map(len, row[-1].text))) + 0.1
+    right = row[-1].left + max(row[-1].width, text_width(row[-1].text)) + 0.1
     bottom = TALLEST / 2 + 0.25 + LINE * max(len(block.text) for block in row)
     parts = []
     for block in row:
@@ -128,14 +155,9 @@ def network_svg(model: Any) -> str:
         for number, line in enumerate(block.text):
             x, y = PIXELS * (block.left + 0.1), PIXELS * (top + TALLEST / 2 + 0.2 + LINE * number)
             weight = ' font-weight="bold"' if number == 0 else ""
-            parts.append(f'<text x="{x:.1f}" y="{y:.1f}"{weight}>{escape(line)}</text>')
-    label = escape(f"{model.name}: " + ", ".join(" ".join(block.text[:2]) for block in row))
-    width, height = PIXELS * (right + 0.1), PIXELS * (top + bottom)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'style="max-width: {width:.0f}px; width: 100%" role="img" aria-label="{label}" '
-        f'font-family="sans-serif" font-size="11" fill="currentColor">{"".join(parts)}</svg>'
-    )
+            parts.append(f'<text x="{x:.1f}" y="{y:.1f}"{weight}>{svg.escaped(line)}</text>')
+    label = f"{model.name}: " + ", ".join(" ".join(block.text[:2]) for block in row)
+    return "".join(parts), (PIXELS * (right + 0.1), PIXELS * (top + bottom)), label
 
 
 def network_html(model: Any) -> str:

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from tinycnn.inspection.saliency import class_occlusion, saliency
 from tinycnn.inspection.trace import Trace, by_class, gives_probabilities, trace
 from tinycnn.layers import RandomLayer
 from tinycnn.support import html
+from tinycnn.support.svg import escaped
 
 CHOICES = 5  # outputs in the table
 MAPS, MAPS_IN_ROW = 32, 16  # of a layer, that are drawn
@@ -94,13 +94,13 @@ class ImageExplanation:
         ]
         figures = "".join(
             f'<figure style="margin: 0 1em 0 0; display: inline-block">{html.image(pixels, text, scale)}'
-            f"<figcaption>{escape(text)}</figcaption></figure>"
+            f"<figcaption>{escaped(text)}</figcaption></figure>"
             for pixels, text in pictures
         )
         rows = [(i, self._written(value, 2)) for i, value in self._choices()]
         loss = f"loss for class {self.label}: {self.trace.loss:.4g}"
         table = html.table(("class", "probability" if self._shares else "output"), rows, numbers=1)
-        return f"<div>{figures}{table}<p>{escape(loss)}</p>{''.join(self._layers())}</div>"
+        return f"<div>{figures}{table}<p>{escaped(loss)}</p>{''.join(self._layers())}</div>"
 
     def _layers(self) -> list[str]:
         """Return the maps of each layer that has some, after its activation."""
@@ -112,7 +112,7 @@ class ImageExplanation:
             shown = f", the first {MAPS} maps" if C > MAPS else ""
             title = f"{name}: {H} x {W} x {C}{shown}, from {step.y.min():.3g} to {step.y.max():.3g}"
             picture = html.image(_montage(step.y[..., :MAPS]), title, max(1, round(SMALL / max(H, W))))
-            made.append(f"<details><summary>{escape(title)}</summary>{picture}</details>")
+            made.append(f"<details><summary>{escaped(title)}</summary>{picture}</details>")
         return made
 
 

@@ -14,9 +14,10 @@ import base64
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
-from html import escape
 
 import numpy as np
+
+from tinycnn.support.svg import escaped
 
 CELL, GAP = 5, 4  # pixels: side of a square, and between two arrays
 MOST = 64  # arrays that are drawn
@@ -29,7 +30,7 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[object]], numbers: int 
     def line(tag: str, cells: Sequence[object]) -> str:
         sides = ("left" if i < first else "right" for i in range(len(cells)))
         return "".join(
-            f'<{tag} style="text-align: {side}">{escape(str(cell))}</{tag}>'
+            f'<{tag} style="text-align: {side}">{escaped(cell)}</{tag}>'
             for side, cell in zip(sides, cells, strict=True)
         )
 
@@ -55,7 +56,7 @@ def squares(arrays: Sequence[np.ndarray], label: str, columns: int = 16) -> str:
     width, height = min(columns, len(arrays)) * wide, rows * high
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img" '
-        f'aria-label="{escape(label)}"><title>{escape(label)}</title>{"".join(parts)}</svg>'
+        f'aria-label="{escaped(label)}"><title>{escaped(label)}</title>{"".join(parts)}</svg>'
     )
 
 
@@ -78,7 +79,7 @@ def image(pixels: np.ndarray, label: str, scale: int = 1) -> str:
     data = base64.b64encode(png(pixels)).decode("ascii")
     return (
         f'<img src="data:image/png;base64,{data}" width="{W * scale}" height="{H * scale}" '
-        f'alt="{escape(label)}" title="{escape(label)}" style="image-rendering: pixelated"/>'
+        f'alt="{escaped(label)}" title="{escaped(label)}" style="image-rendering: pixelated"/>'
     )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tinycnn.inspection.blocks import LINE, SLANT, TALLEST, blocks
+from tinycnn.inspection.blocks import LINE, SLANT, TALLEST, blocks, text_width
 from tinycnn.inspection.plots.canvas import TRAINING, VALIDATION, Target, axes_of, finish
 
 
@@ -37,7 +37,7 @@ def plot_network(model: Any, path: Target = None, title: str = "", *, ax: Any = 
         When the model is not built, or has no layers.
     """
     row = blocks(model)
-    right = row[-1].left + 1.4
+    right = row[-1].left + max(1.4, text_width(row[-1].text))
     text = TALLEST / 2 + 0.2 + LINE * max(len(block.text) for block in row)  # from the middle down
     axes = axes_of(ax, right + 0.2, TALLEST * (0.5 + SLANT) + text + 0.3, path)
     from matplotlib.patches import Polygon
@@ -49,7 +49,7 @@ def plot_network(model: Any, path: Target = None, title: str = "", *, ax: Any = 
         for number, line in enumerate(block.text):
             weight = "bold" if number == 0 else "normal"
             y = -TALLEST / 2 - 0.2 - LINE * number
-            axes.text(block.left, y, line, fontsize=7, va="top", fontweight=weight)
+            axes.text(block.left, y, line, fontsize=7, va="top", fontweight=weight, parse_math=False)
     axes.set(xlim=(-0.1, right), ylim=(-text, TALLEST * (0.5 + SLANT) + 0.1), aspect="equal")
     axes.axis("off")
     return finish(axes, path, title)
