@@ -1,11 +1,15 @@
 """Pictures: that they are written, and that what is in them is what was given."""
 
 import sys
+import unicodedata
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import get_data_path
 from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
 from matplotlib.image import imread
 
 from tinycnn import Sequential
@@ -24,6 +28,7 @@ from tinycnn.inspection.plots import (
     plot_roofline,
 )
 from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+from tinycnn.support import svg
 from tinycnn.training import History, RangeTest
 
 
@@ -266,3 +271,16 @@ def test_images_and_steps_on_axes_of_ones_own(axes):
     assert plot_digit_steps(steps, ax=two) == list(two)
     with pytest.raises(ValueError, match="ax: expected 2, one for each step, received 1"):
         plot_digit_steps(steps, ax=axes)
+
+
+@pytest.mark.parametrize(("bold", "name"), [(False, "DejaVuSans.ttf"), (True, "DejaVuSans-Bold.ttf")])
+def test_text_in_svg_is_no_wider_than_assumed(bold, name):
+    """In the widest of the usual fonts, which matplotlib has: Latin, Greek, Cyrillic and Arabic letters."""
+    font = FT2Font(str(Path(get_data_path(), "fonts", "ttf", name)))
+    font.set_size(1000, 72)
+    codes = {*range(32, 127), *range(0xA1, 0x180), *range(0x370, 0x460), *range(0x600, 0x700), 0xD7, 0x2026}
+    for code in sorted(codes & font.get_charmap().keys()):
+        text = chr(code)
+        if svg.clean(text) in (text, "") and unicodedata.category(text) not in svg.WEIGHTLESS:
+            advance = font.load_char(code).linearHoriAdvance / 65536 / 1000
+            assert advance <= svg.width(text, bold) + 0.001, text

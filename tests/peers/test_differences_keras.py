@@ -671,7 +671,7 @@ def test_plot_model(keras, tmp_path, monkeypatch):
     for name in ("rankdir", "show_dtype", "show_trainable"):
         assert inspect.signature(plot_network).parameters[name].default == defaults[name].default
     monkeypatch.setattr(keras.src.utils.model_visualization, "pydot", None)
-    with pytest.raises(ImportError, match="graphviz"):
+    with pytest.raises(ImportError, match="install pydot"):
         keras.utils.plot_model(theirs(keras), str(tmp_path / "theirs.png"))
 
 
