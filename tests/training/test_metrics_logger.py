@@ -17,8 +17,8 @@ from tinycnn.training import (
     Callback,
     EarlyStopping,
     LambdaCallback,
-    LearningRateScheduler,
     MetricsLogger,
+    ReduceLROnPlateau,
     checkpoint,
     metrics_logger,
 )
@@ -133,9 +133,10 @@ def test_what_other_callbacks_add():
         def on_epoch_end(self, epoch, logs):
             logs |= {"gap": np.float32(epoch / 4), "note": "text"}
 
-    rows = Rows()
-    fit(MetricsLogger(rows), Add(), LearningRateScheduler(lambda epoch, rate: 0.5 / (epoch + 1)), epochs=2)
-    assert [(figures["gap"], figures["learning_rate"]) for figures, _ in rows] == [(0, 0.5), (0.25, 0.25)]
+    rows, halve = Rows(), ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=99)
+    fit(MetricsLogger(rows), Add(), halve)
+    assert [figures["gap"] for figures, _ in rows] == [0, 0.25, 0.5]
+    assert [figures["learning_rate"] for figures, _ in rows] == [0.125, 0.125, 0.0625]
     assert all("note" not in figures for figures, _ in rows)
 
 
