@@ -40,6 +40,7 @@ NAMES = [
     "\x00\x1b\u202eright to left\ufffe",
     "lone \ud800 surrogate",
     "two\nlines\tand tabs",
+    " ",
     "]]>",
 ]
 
@@ -266,6 +267,7 @@ def test_any_name(style):
     assert shown[-1] == "]]>"
     assert "two lines and tabs" in shown
     assert "lone \ufffd surrogate" in shown
+    assert "Dropout" in shown  # has a blank name
     assert "\ufffd\ufffd\ufffdright to left\ufffd" in shown
     assert re.fullmatch(r"W{4,}…W{3,}", shown[4])
     assert re.fullmatch(r"(e\u0301)+…(e\u0301)+", shown[6])

@@ -177,7 +177,7 @@ def layer_box(layer: Any, options: Options) -> Box:
     """Return the box of a layer."""
     room, kind = MOST[options.rankdir], type(layer).__name__
     words = [svg.clean(word) for word in arguments_of(layer, options.show_layer_activations)]
-    name = svg.clean(layer.name if options.show_layer_names and layer.name else kind)
+    name = svg.clean(layer.name if options.show_layer_names and layer.name else kind) or kind
     if name != kind:
         words.insert(0, kind)
     lines = [Line(svg.shortened(name, room / NAME, bold=True), bold=True)]
