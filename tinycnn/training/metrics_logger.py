@@ -37,13 +37,13 @@ CALLS: Mapping[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
 class MetricsLogger(Callback):
     """Callback that sends the figures of each epoch to an experiment logger.
 
-    They are the loss, the metrics, those of validation with "val_" before them, numbers that other callbacks
-    have put into the logs, and "learning_rate": that of the last step. Their names are those of the history.
+    They are the loss, the metrics, those of validation such as `val_loss`, numbers that other callbacks have
+    put into the logs, and `learning_rate`: that of the last step. Their names are those of the history.
 
     The step is the number of the epoch, counted from 1; it goes on in a second call of `fit` and in a resumed
     run. If figures of batches are sent too, the step of all figures is `model.steps_trained`, since some
-    loggers have one axis for all. Figures of a batch have "batch_" before them and are, as in the logs, means
-    over the epoch so far; those of an epoch then have "epoch" among them.
+    loggers have one axis for all. Figures of a batch have names such as `batch_loss` and are, as in the logs,
+    means over the epoch so far; those of an epoch then have `epoch` among them.
 
     A run that was killed takes the steps after its last checkpoint again, and sends their figures again: the
     same ones, at the same steps.
