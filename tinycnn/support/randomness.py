@@ -67,7 +67,10 @@ def draw_mask(
     first_row: int = 0,
 ) -> np.ndarray:
     """Return the factors (N, ...), 0 or `scale`, of a mask that `dropout_mask` describes, from a row on."""
-    stream, rest = _stream_at(key, first_row * math.prod(shape[1:]), PER_BLOCK)
+    blocks, rest = divmod(first_row * math.prod(shape[1:]), PER_BLOCK)
+    stream = np.random.Philox(key=key)
+    if blocks:
+        stream.advance(blocks)
     numbers = np.frombuffer(np.random.Generator(stream).bytes(2 * (rest + math.prod(shape))), "<u2")
     return (numbers[rest:].reshape(shape) >= threshold) * dtype.type(scale)
 
@@ -80,22 +83,13 @@ def draw_normal(shape: tuple[int, ...], dtype: np.dtype, key: np.ndarray, first_
     Annals of Mathematical Statistics 29, 1958). So numbers 2i and 2i + 1 are made of words 2i and 2i + 1 of
     the key's 64-bit stream. They are computed in float64 and rounded to `dtype`.
     """
-    stream, rest = _stream_at(key, first_row * math.prod(shape[1:]), WORDS)
+    blocks, rest = divmod(first_row * math.prod(shape[1:]), WORDS)
     count = rest + math.prod(shape)
-    words = stream.random_raw(count + count % 2).reshape(-1, 2).T
+    words = np.random.Philox(key=key).advance(blocks).random_raw(count + count % 2).reshape(-1, 2).T
     uniform = np.ascontiguousarray(words >> np.uint64(11)) * 2.0**-53  # a double has 53 bits
     radius, angle = np.sqrt(-2 * np.log(1 - uniform[0])), 2 * np.pi * uniform[1]
     numbers = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).ravel()
     return numbers[rest:count].reshape(shape).astype(dtype)
-
-
-def _stream_at(key: np.ndarray, number: int, per_block: int) -> tuple[np.random.Philox, int]:
-    """Return a stream that begins with the block of a number, and the place of the number in it."""
-    blocks, rest = divmod(number, per_block)
-    stream = np.random.Philox(key=key)
-    if blocks:
-        stream.advance(blocks)
-    return stream, rest
 
 
 def resolve_seed(seed: Any) -> int:
