@@ -333,6 +333,8 @@ class Network(Stack):
             x = images.as_floats(x)
         if self.input_shape is None:
             self.build(x.shape[1:])
+        if not self.layers:
+            self._first_layer()  # raises
         if x.shape[1:] != self.input_shape:
             images.refuse_shape(x, self.input_shape or ())
         return x.astype(self.dtype, copy=False)

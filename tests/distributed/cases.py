@@ -15,7 +15,17 @@ import numpy as np
 
 from tinycnn import Sequential, distributed
 from tinycnn.datasets import Augmentation
-from tinycnn.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+from tinycnn.layers import (
+    Activation,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GaussianNoise,
+    MaxPooling2D,
+    Softmax,
+)
 from tinycnn.optimizers import SGD, AdamW
 from tinycnn.support.processes import OneProcess
 from tinycnn.training import Callback, EarlyStopping, WeightAverage
@@ -41,7 +51,7 @@ class Counts(Callback):
 
 def dense(optimizer="adam", dtype="float32"):
     """A network that compiles no kernel."""
-    layers = [Flatten(), Dense(11, activation="relu"), Dropout(0.3), Dense(3, activation="softmax")]
+    layers = [GaussianNoise(0.2), Flatten(), Dense(11, activation="relu"), Dropout(0.3), Dense(3), Softmax()]
     model = Sequential(layers, seed=7, input_shape=X.shape[1:], dtype=dtype)
     model.compile(optimizer, metrics=["accuracy"])
     return model

@@ -314,6 +314,16 @@ class TestInputLayer:
         assert model.get_config() == twin.get_config()
         assert not isinstance(given, Layer)
 
+    def test_it_is_no_layer(self):
+        """A model of nothing else cannot be used yet."""
+        model = Sequential([InputLayer((7,))])
+        model.compile("sgd", "mse")
+        x = np.ones((3, 7), np.float32)
+        for use in (model.predict, lambda x: model.fit(x, x), lambda x: model.evaluate(x, x), model):
+            with pytest.raises(ValueError, match="expected at least one layer, received none"):
+                use(x)
+        assert copy.deepcopy(model).built
+
     def test_it_comes_first(self):
         with pytest.raises(
             ValueError,
