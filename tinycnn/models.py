@@ -66,7 +66,7 @@ def load_model(path: str | os.PathLike[str]) -> Sequential:
     Parameters
     ----------
     path : path
-        `.h5`, written by tinycnn, Keras 3 or Keras 2; or `.npz`, written by tinycnn.
+        `.h5` or `.keras`, written by tinycnn, Keras 3 or Keras 2; or `.npz`, written by tinycnn.
 
     Raises
     ------
@@ -79,6 +79,7 @@ def load_model(path: str | os.PathLike[str]) -> Sequential:
     -----
     UserWarning
         When something in the file cannot be restored: the optimizer, the loss, a regularizer, a constraint.
+        Also for weights that are NaN or infinite.
     """
     with saving.reading(path) as snapshot:
         model: Sequential = conversion.restore(Sequential, snapshot)

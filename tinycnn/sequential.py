@@ -282,7 +282,7 @@ class Sequential(Network):
     # Files and descriptions.
 
     def save(self, path: str | os.PathLike[str], include_optimizer: bool = True) -> None:
-        """Write the model to a file: `.h5` (Keras reads it too) or `.npz` (needs NumPy only).
+        """Write the model to a file: `.h5` or `.keras` (Keras reads them too) or `.npz` (needs NumPy only).
 
         The optimizer's moments and the position in the run are saved too, so that a model that is loaded
         trains on as if it had never stopped. See `tinycnn.load_model`.

@@ -471,7 +471,7 @@ def test_a_schedule_is_refused_before_the_first_step(callback):
 @pytest.mark.parametrize(
     ("callback", "message"),
     [
-        (lambda folder: ModelCheckpoint(folder / "m.keras"), "expected a file name ending in .h5"),
+        (lambda folder: ModelCheckpoint(folder / "m.pth"), "expected a file name ending in .h5"),
         (lambda folder: ModelCheckpoint(folder / "no" / "m.h5"), "the folder to write into does not exist"),
         (lambda folder: ModelCheckpoint(folder / "no" / "{epoch}.h5"), "the folder to write into does not"),
         (lambda folder: CSVLogger(folder / "no" / "x.csv"), "the folder to write into does not exist"),
