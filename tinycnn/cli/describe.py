@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 import tinycnn
+from tinycnn import saving
 from tinycnn.cli import models, output
 from tinycnn.cli.output import UsageError, say
 from tinycnn.cli.train import SETTINGS
 from tinycnn.inspection import plot_network
 from tinycnn.inspection.costs import cost_text, costs
 from tinycnn.inspection.summary import LINE_LENGTH
-from tinycnn.saving import npz
+from tinycnn.saving import conversion, npz
 from tinycnn.saving.origin import origin
 from tinycnn.training.checkpoint_files import PREVIOUS
 
@@ -65,7 +66,8 @@ def inspect(options: argparse.Namespace) -> int:
     """Print what a model file holds: who wrote it, its layers, how it was compiled and trained."""
     path = models.file_of(options.file)
     try:
-        model = tinycnn.load_model(path)
+        with saving.reading(path, judge=False) as snapshot:  # `facts_of` counts what is not finite
+            model = conversion.restore(tinycnn.Sequential, snapshot)
     except ValueError:
         if (path.parent / PREVIOUS).exists() and path.name != PREVIOUS:
             output.note(f"the checkpoint before this one may be whole: {path.parent / PREVIOUS}")
