@@ -1,26 +1,25 @@
-"""Conversion of tinycnn's convolutions and networks to ONNX models, and a session that runs them.
+"""ONNX models of tinycnn's convolutions and networks, and a session that runs them.
 
 ::
 
     model -> network(model) -> ONNX bytes -> session(bytes, threads) -> run(x)
 
-ONNX orders images as (N, C, H, W) and filters as (F, C, KH, KW). A network transposes its images once, at its
-input, so it takes the same arrays as tinycnn. If a Dense follows a Flatten, the rows of its kernel are
-reordered accordingly.
+ONNX orders images as (N, C, H, W) and filters as (F, C, KH, KW). A whole network is written by tinycnn and
+takes the same arrays as tinycnn.
 """
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cases import Conv
 
 import tinycnn
-from tinycnn.layers import Conv2D, Dense, Dropout, Flatten, Layer, MaxPooling2D
 
 OPSET = 17
 IR_VERSION = 8  # the version of opset 17, which old runtimes read too
-ACTIVATIONS = {"relu": ("Relu", {}), "softmax": ("Softmax", {"axis": 1})}
 
 
 def rows_turned(kernel: np.ndarray, feature_map: tuple[int, ...]) -> np.ndarray:
@@ -65,62 +64,12 @@ def one_conv(conv: Conv, w: np.ndarray, b: np.ndarray) -> bytes:
     return _finished([node], constants, ["N", conv.channels, *conv.size], ["N", conv.filters, *conv.out])
 
 
-class _Graph:
-    """A graph under construction: a sequence of nodes, each with the output of the previous one as input."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-        self.last = "x"
-
-    def add(self, operator: str, *constants: np.ndarray, **attributes: Any) -> None:
-        """Append a node with its constants."""
-        from onnx import helper, numpy_helper
-
-        names = [f"{operator}_{len(self.constants) + i}" for i in range(len(constants))]
-        self.constants += [
-            numpy_helper.from_array(np.ascontiguousarray(array), name)
-            for array, name in zip(constants, names, strict=True)
-        ]
-        output = f"y_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, [self.last, *names], [output], **attributes))
-        self.last = output
-
-    def add_layer(self, layer: Layer, feature_map: tuple[int, ...] | None) -> None:
-        """Append the nodes of a layer; `feature_map` is the input shape of a Flatten before it, or None."""
-        if isinstance(layer, Conv2D):
-            kernel = layer.params["kernel"].transpose(3, 2, 0, 1)
-            how = _conv_attributes(layer.kernel_size, *layer.geometry())
-            self.add("Conv", kernel, layer.params["bias"], **how)
-        elif isinstance(layer, MaxPooling2D) and layer.padding == "valid":
-            self.add("MaxPool", kernel_shape=list(layer.pool_size), strides=list(layer.strides))
-        elif isinstance(layer, Flatten):
-            self.add("Flatten")
-        elif isinstance(layer, Dense):
-            kernel = layer.params["kernel"]
-            self.add(
-                "Gemm", rows_turned(kernel, feature_map) if feature_map else kernel, layer.params["bias"]
-            )
-        elif not isinstance(layer, Dropout):  # which does nothing at inference
-            raise ValueError(f"onnx: expected a layer of a kind in mnist_cnn, received {layer!r}")
-        if (activation := getattr(layer, "activation", None)) is not None:
-            operator, attributes = ACTIVATIONS[activation]
-            self.add(operator, **attributes)
-
-
 def network(model: tinycnn.Sequential) -> bytes:
     """Return the model of a whole network at inference, for images (N, H, W, C)."""
-    graph = _Graph()
-    graph.add("Transpose", perm=[0, 3, 1, 2])
-    feature_map = None
-    for layer in model.layers:
-        graph.add_layer(layer, feature_map)
-        if isinstance(layer, Flatten):
-            feature_map = layer.input_shape
-        elif isinstance(layer, Dense):
-            feature_map = None
-    shapes = ["N", *(model.input_shape or ())], ["N", len(model.get_weights()[-1])]
-    return _finished(graph.nodes, graph.constants, *shapes)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        model.export(path)
+        return path.read_bytes()
 
 
 def session(model: bytes, threads: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -131,9 +80,10 @@ def session(model: bytes, threads: int) -> Callable[[np.ndarray], np.ndarray]:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     running = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    entry = running.get_inputs()[0].name
 
     def run(x: np.ndarray) -> np.ndarray:
-        result: np.ndarray = running.run(None, {"x": x})[0]
+        result: np.ndarray = running.run(None, {entry: x})[0]
         return result
 
     return run

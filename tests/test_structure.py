@@ -59,7 +59,9 @@ GUARDED = {
     "h5py": ("saving/hdf5.py", "saving/weights_h5.py"),
     "matplotlib": ("inspection/plots/",),
     "mpi4py": ("distributed.py",),
+    "google": ("saving/onnx/",),
     "numba": (*(f"kernels/{place}" for place in COMPILED), "cli/self_test.py"),
+    "onnx": ("saving/onnx/",),
     "threadpoolctl": ("kernels/runtime/threads.py",),
     "tqdm": ("training/progress.py",),
 }
@@ -291,7 +293,8 @@ def test_every_public_thing_has_a_docstring(path):
 
 def test_import_is_light_and_silent():
     """No compiler, no HDF5, no plots before they are needed; nothing printed."""
-    code = "import sys, tinycnn; print(sorted({'numba', 'h5py', 'matplotlib', 'PIL'} & set(sys.modules)))"
+    heavy = "{'numba', 'h5py', 'matplotlib', 'onnx', 'PIL'}"
+    code = f"import sys, tinycnn; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
 

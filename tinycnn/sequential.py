@@ -282,12 +282,18 @@ class Sequential(Network):
     # Files and descriptions.
 
     def save(self, path: str | os.PathLike[str], include_optimizer: bool = True) -> None:
-        """Write the model to a file: `.h5` or `.keras` (Keras reads them too) or `.npz` (needs NumPy only).
+        """Write the model to a file: `.h5`, `.keras` (Keras reads both), `.npz` (needs NumPy only), `.onnx`.
 
-        The optimizer's moments and the position in the run are saved too, so that a model that is loaded
-        trains on as if it had never stopped. See `tinycnn.load_model`.
+        Except in `.onnx`, the optimizer's moments and the position in the run are saved too, so that a model
+        that is loaded trains on as if it had never stopped. See `tinycnn.load_model`.
         """
         saving.write(path, conversion.take(self, include_optimizer))
+
+    def export(
+        self, path: str | os.PathLike[str], format: str = "onnx", data_format: str = "channels_last"
+    ) -> None:
+        """Write what predicts for other tools; see `tinycnn.saving.export`."""
+        saving.export(path, conversion.take(self, include_optimizer=False), format, data_format)
 
     def summary(
         self,
@@ -327,7 +333,6 @@ class Sequential(Network):
         Parameters
         ----------
         x : ndarray of shape (H, W, C) or (1, H, W, C)
-            As the model takes it.
         label : int, optional
             The class that loss and saliency are of; by default the one that is predicted.
 

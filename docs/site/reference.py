@@ -40,6 +40,7 @@ MODULES = (
     "inspection.trace",
     "kernels",
     "saving",
+    "saving.onnx",
     "recipes",
     "distributed",
     "teach",

@@ -22,13 +22,31 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.saving import hdf5, keras_archive, npz, weights_h5
+from tinycnn.saving import hdf5, keras_archive, npz, onnx, weights_h5
 from tinycnn.saving.snapshot import Snapshot, check
+from tinycnn.support import checks
 
-__all__ = ["FORMATS", "Snapshot", "format_of", "read", "read_weights", "reading", "write", "write_weights"]
+__all__ = [
+    "FORMATS",
+    "Snapshot",
+    "export",
+    "format_of",
+    "onnx",
+    "read",
+    "read_weights",
+    "reading",
+    "write",
+    "write_weights",
+]
 
 #: The module of each suffix.
-FORMATS: dict[str, ModuleType] = {".h5": hdf5, ".hdf5": hdf5, ".keras": keras_archive, ".npz": npz}
+FORMATS: dict[str, ModuleType] = {
+    ".h5": hdf5,
+    ".hdf5": hdf5,
+    ".keras": keras_archive,
+    ".npz": npz,
+    ".onnx": onnx,
+}
 
 
 def write(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
@@ -49,6 +67,36 @@ def write(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
     module = format_of(path)
     check(snapshot)
     module.write(path, snapshot)
+
+
+def export(
+    path: str | os.PathLike[str],
+    snapshot: Snapshot,
+    format: str = "onnx",
+    data_format: str = "channels_last",
+) -> None:
+    """Write layers and weights for a program that only predicts.
+
+    Parameters
+    ----------
+    path : path
+        An existing file is replaced atomically. The name may end in anything.
+    snapshot : Snapshot
+        Its optimizer, loss and progress are left out.
+    format : str
+        "onnx"; see `tinycnn.saving.onnx`.
+    data_format : "channels_last" or "channels_first"
+        Whether the file's model takes images (N, H, W, C), as tinycnn, or (N, C, H, W).
+
+    Raises
+    ------
+    ImportError
+        Without the library `onnx`: `pip install "tinycnn[onnx]"`.
+    ValueError
+        For another format, and for weights that float32 or a file of 2 GiB does not hold.
+    """
+    checks.choice("format", format, ("onnx",))
+    onnx.write(path, check(snapshot), data_format)
 
 
 @contextmanager
@@ -103,7 +151,7 @@ def _errors_of(path: str | os.PathLike[str]) -> Iterator[None]:
         pass  # raises the error of the system if the file cannot be opened
     try:
         yield
-    except (Warning, ImportError):  # a warning turned into an error; h5py is missing
+    except (Warning, ImportError):  # a warning turned into an error; h5py or onnx is missing
         raise
     except Exception as error:
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from tinycnn.saving import h5, keras_archive
+from tinycnn.saving import h5, keras_archive, onnx
 
 LONGEST = 100  # characters of a version or of a backend that are kept
 LARGEST = 2**16  # bytes of a text that is read
@@ -27,7 +27,7 @@ class Origin(NamedTuple):
     format : str
         In words.
     writer : str
-        "tinycnn", "Keras", or "" where the file does not say.
+        "tinycnn", "Keras", what an ONNX model names, or "" where the file does not say.
     keras_version, backend : str
         As the file has them; empty where it has none.
     """
@@ -53,6 +53,8 @@ def origin(path: str | os.PathLike[str]) -> Origin:
         found = keras_archive.metadata(path)
         version = str(found.get("keras_version", ""))[:LONGEST]
         return Origin("Keras archive (.keras)", _writer("tinycnn" in found, version), version)
+    if suffix == ".onnx":
+        return Origin("ONNX (.onnx)", onnx.producer(path)[:LONGEST])
     if suffix not in (".h5", ".hdf5"):
         return Origin(suffix)
     with h5.File(path) as file:
