@@ -62,7 +62,9 @@ GUARDED = {
     "google": ("saving/onnx/",),
     "numba": (*(f"kernels/{place}" for place in COMPILED), "cli/self_test.py"),
     "onnx": ("saving/onnx/",),
+    "safetensors": ("saving/safetensors.py",),
     "threadpoolctl": ("kernels/runtime/threads.py",),
+    "torch": ("saving/torch_files.py",),
     "tqdm": ("training/progress.py",),
 }
 # Old names work for one version, by a table of names.
@@ -293,7 +295,7 @@ def test_every_public_thing_has_a_docstring(path):
 
 def test_import_is_light_and_silent():
     """No compiler, no HDF5, no plots before they are needed; nothing printed."""
-    heavy = "{'numba', 'h5py', 'matplotlib', 'onnx', 'PIL'}"
+    heavy = "{'numba', 'h5py', 'matplotlib', 'onnx', 'PIL', 'safetensors', 'torch'}"
     code = f"import sys, tinycnn; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")

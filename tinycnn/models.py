@@ -66,8 +66,8 @@ def load_model(path: str | os.PathLike[str]) -> Sequential:
     Parameters
     ----------
     path : path
-        `.h5` or `.keras`, written by tinycnn, Keras 3 or Keras 2; `.npz`, written by tinycnn; or `.onnx`, a
-        stack of layers that any tool wrote.
+        `.h5` or `.keras`, written by tinycnn, Keras 3 or Keras 2; `.npz` or `.safetensors`, written by
+        tinycnn; or `.onnx`, a stack of layers that any tool wrote.
 
     Raises
     ------

@@ -282,7 +282,7 @@ class Sequential(Network):
     # Files and descriptions.
 
     def save(self, path: str | os.PathLike[str], include_optimizer: bool = True) -> None:
-        """Write the model to a file: `.h5`, `.keras` (Keras reads both), `.npz` (needs NumPy only), `.onnx`.
+        """Write the model: `.h5`, `.keras` (Keras reads both), `.npz`, `.safetensors`, `.onnx`.
 
         Except in `.onnx`, the optimizer's moments and the position in the run are saved too, so that a model
         that is loaded trains on as if it had never stopped. See `tinycnn.load_model`.

@@ -280,18 +280,18 @@ class Stack:
         parameter_vectors.set_weights(self.layers, weights)
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
-        """Write a file without the optimizer, which Keras' `load_weights` reads, unless it is `.npz`.
+        """Write a file without the optimizer; docs/formats.md has a table of what each suffix means.
 
-        With a name that ends in `.weights.h5` it holds weights alone, as Keras 3 writes it. With another one
-        that ends in `.h5`, `load_model` reads it too.
+        With a name that ends in `.weights.h5`, `.pt` or `.pth` it holds weights alone, as Keras 3 or PyTorch
+        writes them. With another one, `load_model` reads it too.
         """
         saving.write_weights(path, conversion.take(self, include_optimizer=False))  # type: ignore[arg-type]
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Copy in the weights of a file that `save` or `save_weights` wrote, here or in Keras.
+        """Copy in the weights of a file of tinycnn, Keras, PyTorch, safetensors or NumPy.
 
-        They are taken in their order; the layers may have other names. A model that is not built is built,
-        unless the file holds weights alone.
+        Keras' and PyTorch's are taken in their order; layers may have other names. A model that is not built
+        is built, unless the file holds weights alone. See docs/formats.md.
 
         Raises
         ------

@@ -9,7 +9,7 @@ import pytest
 from tests.networks import conv_and_dense
 from tests.saving.saved_models import trained
 from tinycnn import saving
-from tinycnn.saving import npz
+from tinycnn.saving import header, npz
 
 pytestmark = pytest.mark.smoke
 
@@ -19,12 +19,12 @@ def test_numpy_alone_opens_it(tmp_path):
     model = trained(conv_and_dense(optimizer="adam"))
     model.save(tmp_path / "m.npz")
     with np.load(tmp_path / "m.npz", allow_pickle=False) as arrays:
-        header = json.loads(str(arrays["model.json"]))
-        assert header["format"] == npz.FORMAT
-        assert header["weights"] == ["conv2d_1/kernel", "conv2d_1/bias", "dense_1/kernel", "dense_1/bias"]
+        found = json.loads(str(arrays["model.json"]))
+        assert found["format"] == header.FORMAT
+        assert found["weights"] == ["conv2d_1/kernel", "conv2d_1/bias", "dense_1/kernel", "dense_1/bias"]
         for i, weight in enumerate(model.get_weights()):
             np.testing.assert_array_equal(arrays[f"weights/{i}"], weight)
-        assert header["slots"] == {"momentum": 4, "velocity": 4}
+        assert found["slots"] == {"momentum": 4, "velocity": 4}
         momentum = np.concatenate([arrays[f"slots/momentum/{i}"].ravel() for i in range(4)])
         np.testing.assert_array_equal(momentum, model.optimizer.slots["momentum"])
         assert len(arrays.files) == 1 + 4 + 8

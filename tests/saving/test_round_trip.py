@@ -1,7 +1,8 @@
-"""What is saved is loaded, in both formats: every layer, option, optimizer and loss, bit for bit."""
+"""What is saved is loaded, in each format: every layer, option, optimizer and loss, bit for bit."""
 
 import warnings
 import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -32,7 +33,7 @@ OPTIONS = [
     Adam(Warmup(ExponentialDecay(0.004, 5, 0.5), 3)),
 ]
 
-pytestmark = pytest.mark.parametrize("suffix", FORMATS)
+pytestmark = pytest.mark.parametrize("suffix", [*FORMATS, "safetensors"])
 
 
 def saved(model, folder, suffix, **options):
@@ -207,16 +208,19 @@ def test_what_could_not_be_read_is_not_written(tmp_path, suffix):
 
 
 def test_a_save_that_fails_keeps_the_old_file(tmp_path, suffix, monkeypatch):
-    """The disk is full at the third array: the file is as it was."""
+    """The disk is full at the third array, or while a file is written at once: the file is as it was."""
     model = conv_and_dense()
     model.save(tmp_path / f"m.{suffix}")
     before = (tmp_path / f"m.{suffix}").read_bytes()
-    holder, method = {"h5": (h5py.Group, "create_dataset")}.get(suffix, (zipfile.ZipFile, "open"))
+    holder, method, last = {
+        "h5": (h5py.Group, "create_dataset", 3),
+        "safetensors": (Path, "write_bytes", 1),
+    }.get(suffix, (zipfile.ZipFile, "open", 3))
     write, calls = getattr(holder, method), []
 
     def fill(*arguments, **options):
         calls.append(arguments)
-        if len(calls) == 3:
+        if len(calls) == last:
             raise OSError("no space left")
         return write(*arguments, **options)
 
@@ -258,10 +262,10 @@ def test_a_folder(tmp_path, suffix):
 def test_an_unknown_suffix(tmp_path, suffix, name):
     """Both ways, with the ones that there are."""
     path = tmp_path / name.format(suffix)
-    with pytest.raises(ValueError, match=r"ending in \.h5, \.hdf5, \.keras, \.npz, received"):
+    with pytest.raises(ValueError, match=r"ending in \.h5, \.hdf5, \.keras, \.npz, \.safetensors, received"):
         conv_and_dense().save(path)
     path.touch()
-    with pytest.raises(ValueError, match=r"ending in \.h5, \.hdf5, \.keras, \.npz, received"):
+    with pytest.raises(ValueError, match=r"ending in \.h5, \.hdf5, \.keras, \.npz, \.safetensors, received"):
         load_model(path)
 
 

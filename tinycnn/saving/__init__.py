@@ -5,16 +5,18 @@
     Snapshot -> check -> write(".h5") -> saving/hdf5.py -> file
     file -> saving/hdf5.py -> check, warn -> reading(".h5") -> Snapshot -> conversion.restore -> model
     Snapshot -> write_weights(".weights.h5") -> saving/weights_h5.py -> file -> read_weights -> arrays
+    model -> to_torch_state_dict -> arrays named and laid out as PyTorch's -> from_torch_state_dict -> model
 
 Writing is atomic. A file may be hostile, and reading it runs nothing: it holds numbers, and names that are
 looked up in tables. Nothing is evaluated, unpickled or imported by a name in the file. No link out of the
 file is followed. Declared sizes are compared with stored sizes before memory is allocated. Weights and
-moments that are NaN or infinite are read, with a warning that names them.
+moments that are NaN or infinite are read, with a warning that names them. PyTorch's files are pickles; its
+own restricted reader opens them.
 """
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -22,8 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.saving import hdf5, keras_archive, npz, onnx, weights_h5
+from tinycnn.saving import hdf5, keras_archive, npz, npz_arrays, onnx, safetensors, torch_files, weights_h5
 from tinycnn.saving.snapshot import Snapshot, check
+from tinycnn.saving.torch_state import from_torch_state_dict, to_torch_state_dict
 from tinycnn.support import checks
 
 __all__ = [
@@ -31,10 +34,12 @@ __all__ = [
     "Snapshot",
     "export",
     "format_of",
+    "from_torch_state_dict",
     "onnx",
     "read",
     "read_weights",
     "reading",
+    "to_torch_state_dict",
     "write",
     "write_weights",
 ]
@@ -46,6 +51,17 @@ FORMATS: dict[str, ModuleType] = {
     ".keras": keras_archive,
     ".npz": npz,
     ".onnx": onnx,
+    ".safetensors": safetensors,
+}
+Weights = list[tuple[str, np.ndarray]]
+# What reads weights without layers: given path and config, None for a file that holds a whole model
+_READ_WEIGHTS: dict[str, Callable[[Any, dict[str, Any]], Weights | None]] = {
+    ".h5": weights_h5.read,
+    ".hdf5": weights_h5.read,
+    ".npz": npz_arrays.read,
+    ".pt": torch_files.read,
+    ".pth": torch_files.read,
+    ".safetensors": safetensors.read_weights,
 }
 
 
@@ -151,7 +167,7 @@ def _errors_of(path: str | os.PathLike[str]) -> Iterator[None]:
         pass  # raises the error of the system if the file cannot be opened
     try:
         yield
-    except (Warning, ImportError):  # a warning turned into an error; h5py or onnx is missing
+    except (Warning, ImportError):  # a warning turned into an error; a library is missing
         raise
     except Exception as error:
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
@@ -165,9 +181,11 @@ def read(path: str | os.PathLike[str], judge: bool = True) -> Snapshot:
 
 
 def write_weights(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
-    """Write weights: alone and as Keras 3 does where the name ends in `.weights.h5`, else as `write` does."""
+    """Write weights: alone where the name ends in `.weights.h5`, `.pt` or `.pth`, else as `write` does."""
     if os.fspath(path).endswith(weights_h5.SUFFIX):
         weights_h5.write(path, check(snapshot))
+    elif Path(path).suffix.lower() in torch_files.SUFFIXES:
+        torch_files.write(path, check(snapshot))
     else:
         write(path, snapshot)
 
@@ -190,9 +208,10 @@ def read_weights(
     input_shape : list of int or None
         None for weights alone.
     """
-    if format_of(path) is hdf5:
+    reader = _READ_WEIGHTS.get(Path(path).suffix.lower())
+    if reader is not None:
         with _errors_of(path):
-            alone = weights_h5.read(path, config)
+            alone = reader(path, config)
             if alone is not None:
                 _warn_of_values(path, Snapshot(config, alone))
                 return alone, None
@@ -204,5 +223,9 @@ def format_of(path: str | os.PathLike[str]) -> ModuleType:
     """Return the module for the suffix of a path; raise ValueError for an unknown suffix."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
-        raise ValueError(f"expected a file name ending in {', '.join(FORMATS)}, received {str(path)!r}")
+        weights = f"{', '.join(torch_files.SUFFIXES)}, which hold weights without layers"
+        raise ValueError(
+            f"expected a file name ending in {', '.join(FORMATS)}, received {str(path)!r}; load_weights and "
+            f"save_weights of a model also take {weights}"
+        )
     return FORMATS[suffix]

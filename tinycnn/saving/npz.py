@@ -26,11 +26,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from tinycnn.saving.header import from_header, to_header
 from tinycnn.saving.snapshot import Snapshot
 from tinycnn.saving.text import from_json, to_json
 from tinycnn.support.files import atomic_path
 
-FORMAT = "tinycnn-1"
 DIGITS = 64
 MARK = b"tinycnn-sha256:"
 UNSEALED = MARK + bytes(DIGITS)  # the comment of an archive before `seal`
@@ -45,15 +45,7 @@ Extra = tuple[dict[str, Any], list[np.ndarray]]  # JSON-serialisable data, and a
 
 def write(path: str | os.PathLike[str], snapshot: Snapshot, extra: Extra | None = None) -> None:
     """Write a snapshot, and the `extra` content of a checkpoint."""
-    header = {
-        "format": FORMAT,
-        "digest": "SHA-256",
-        "config": snapshot.config,
-        "weights": [name for name, _ in snapshot.weights],
-        "training": snapshot.training,
-        "slots": {name: len(arrays) for name, arrays in snapshot.slots.items()},
-        "progress": snapshot.progress,
-    }
+    header = {"digest": "SHA-256", **to_header(snapshot)}
     arrays = {"model.json": np.array(to_json(header))}
     arrays |= {f"weights/{i}": array for i, (_, array) in enumerate(snapshot.weights)}
     for name, parts in snapshot.slots.items():
@@ -114,7 +106,11 @@ def read(path: str | os.PathLike[str]) -> Snapshot:
         `tinycnn.saving.reading` turns them all into ValueError.
     """
     with _open(path) as (archive, header):
-        return _read(archive, header)
+        return from_header(
+            header,
+            lambda number, _: _array(archive, f"weights/{number}"),
+            lambda name, number: _array(archive, f"slots/{name}/{number}"),
+        )
 
 
 def read_extra(path: str | os.PathLike[str]) -> Extra:
@@ -130,7 +126,7 @@ def _open(path: str | os.PathLike[str]) -> Iterator[tuple[zipfile.ZipFile, dict[
     with open(path, "rb") as file:
         sealed = _is_sealed(file)
         with zipfile.ZipFile(file) as archive:
-            _check_members(archive.infolist(), os.fstat(file.fileno()).st_size)
+            check_members(archive.infolist(), os.fstat(file.fileno()).st_size)
             header = from_json("model.json", _text("model.json", _array(archive, "model.json")))
             if "digest" in header and not sealed:
                 raise ValueError(
@@ -140,32 +136,17 @@ def _open(path: str | os.PathLike[str]) -> Iterator[tuple[zipfile.ZipFile, dict[
             yield archive, header
 
 
-def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
-    """Raise ValueError unless `write` can have written the members of an archive of `size` bytes."""
+def check_members(members: list[zipfile.ZipInfo], size: int) -> None:
+    """Raise ValueError unless the members of an archive of `size` bytes are stored as they are, each once."""
     if any(info.compress_type != zipfile.ZIP_STORED for info in members):
         raise ValueError("expected members without compression, received compressed ones")
     # a reader allocates `compress_size` bytes before it finds that there are fewer
     if any(info.compress_size != info.file_size for info in members):
         raise ValueError("expected members that are stored in as many bytes as they have")
-    # `write` stores each member once, so together they cannot be larger than the file
+    # each is stored once, so together they cannot be larger than the file
     stored = sum(info.file_size for info in members)
     if stored > size:
         raise ValueError(f"expected members of at most {size} bytes together, received {stored}")
-
-
-def _read(archive: zipfile.ZipFile, header: dict[str, Any]) -> Snapshot:
-    if header["format"] != FORMAT:
-        raise ValueError(f"format: expected {FORMAT!r}, received {header['format']!r}")
-    return Snapshot(
-        header["config"],
-        [(str(name), _array(archive, f"weights/{i}")) for i, name in enumerate(header["weights"])],
-        header["training"],
-        {
-            name: [_array(archive, f"slots/{name}/{i}") for i in range(count)]
-            for name, count in header["slots"].items()
-        },
-        header["progress"],
-    )
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:

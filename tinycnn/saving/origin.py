@@ -49,6 +49,8 @@ def origin(path: str | os.PathLike[str]) -> Origin:
     suffix = Path(path).suffix.lower()
     if suffix == ".npz":
         return Origin("NumPy archive (.npz)", "tinycnn")
+    if suffix == ".safetensors":
+        return Origin("safetensors", "tinycnn")
     if suffix == ".keras":
         found = keras_archive.metadata(path)
         version = str(found.get("keras_version", ""))[:LONGEST]

@@ -25,17 +25,25 @@ def to_json(value: dict[str, Any]) -> str:
     return text
 
 
-def from_json(name: str, text: str) -> dict[str, Any]:
+def from_json(name: str, text: str, largest: int | None = None, *, unique: bool = False) -> dict[str, Any]:
     """Return the dictionary in a JSON text; errors call the text `name`.
+
+    Parameters
+    ----------
+    name, text : str
+    largest : int, optional
+        Characters; by default `LARGEST`.
+    unique : bool
+        Refuse an object that has a key twice; otherwise the last one counts.
 
     Raises
     ------
     ValueError
         When the text is too long, nested too deeply, not JSON, or not a JSON object.
     """
-    check_length(name, len(text))
+    check_length(name, len(text), largest)
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_unique if unique else None)
     except RecursionError:
         raise ValueError(f"{name}: expected JSON, received one that is nested too deeply") from None
     except ValueError as error:
@@ -61,7 +69,16 @@ def _check_depth(name: str, value: Any) -> None:
     raise ValueError(f"{name}: expected JSON, received one that is nested too deeply")
 
 
-def check_length(name: str, length: int) -> None:
-    """Raise ValueError when a text is longer than `LARGEST`."""
-    if length > LARGEST:
-        raise ValueError(f"{name}: expected at most {LARGEST} characters, received {length}")
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object, if no key of it occurs twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"expected each key once, received {len(pairs)} keys, of which {len(found)} differ")
+    return found
+
+
+def check_length(name: str, length: int, largest: int | None = None) -> None:
+    """Raise ValueError when a text is longer than `largest`, by default `LARGEST`."""
+    largest = LARGEST if largest is None else largest
+    if length > largest:
+        raise ValueError(f"{name}: expected at most {largest} characters, received {length}")

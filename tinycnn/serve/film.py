@@ -87,7 +87,11 @@ class Film:
                 continue
             try:
                 model = tinycnn.load_model(path)
-            except (ValueError, OSError):  # damaged, a folder of such a name, a link to nowhere
+            except (
+                ImportError,
+                ValueError,
+                OSError,
+            ):  # no library for it, damaged, a folder, a link to nowhere
                 self.skipped.append(path.name)
             else:
                 frame = Frame(path, model.epochs_trained, _steps(model))
