@@ -113,6 +113,10 @@ BUILDERS = {
     "GlobalAveragePooling2D": lambda nn, *_: [nn.AdaptiveAvgPool2d(1), nn.Flatten()],
     "GlobalMaxPooling2D": lambda nn, *_: [nn.AdaptiveMaxPool2d(1), nn.Flatten()],
     "MaxPooling2D": pool,
+    "ReLU": lambda nn, *_: [nn.ReLU()],
     "Reshape": reshape,
     "SeparableConv2D": separable,
+    "Softmax": lambda nn, *_: [nn.Softmax(dim=1)],
+    "UpSampling2D": lambda nn, layer, _: [nn.Upsample(scale_factor=layer.size, mode=layer.interpolation)],
+    "ZeroPadding2D": lambda nn, layer, _: [nn.ZeroPad2d((*layer.padding[1], *layer.padding[0]))],
 }

@@ -189,13 +189,14 @@ def h5_json(rng, content):
     return stream.getvalue()
 
 
-def zip_members(rng, content):
+def zip_members(rng, content, packed=0.03, sealed=True):
     """Return an archive with a member renamed, doubled, removed, packed or damaged, under a right CRC."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = [(info.filename, archive.read(info)) for info in archive.infolist()]
     number = int(rng.integers(len(members)))
-    if rng.random() < 0.4:  # rather the texts, which are few
-        number = pick(rng, [i for i, (name, _) in enumerate(members) if ".json" in name])
+    texts = [i for i, (name, _) in enumerate(members) if ".json" in name]
+    if rng.random() < 0.4 and texts:  # rather these, which are few
+        number = pick(rng, texts)
     name, data = members[number]
     how = int(rng.integers(8))
     if how == 0:
@@ -211,21 +212,21 @@ def zip_members(rng, content):
         members[number] = name, stream.getvalue()
     else:  # at the beginning is the header of the array
         members[number] = name, damaged(rng, data, range(min(128, len(data))))
-    method = zipfile.ZIP_DEFLATED if rng.random() < 0.03 else zipfile.ZIP_STORED
-    return zipped(members, method)
+    method = zipfile.ZIP_DEFLATED if rng.random() < packed else zipfile.ZIP_STORED
+    return zipped(members, method, sealed)
 
 
-def zipped(members, method=zipfile.ZIP_STORED):
-    """Return an archive of (name, content), with a right digest."""
+def zipped(members, method=zipfile.ZIP_STORED, sealed=True):
+    """Return an archive of (name, content), with a right digest or without any."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", method) as archive:
-        archive.comment = npz.UNSEALED
+        archive.comment = npz.UNSEALED if sealed else b""
         for name, data in members:
             info = zipfile.ZipInfo(name)  # without the time, so that the same input has the same bytes
             info.compress_type = method
             archive._didModify = True
             archive.writestr(info, data)
-    return sealed_archive(stream.getvalue())
+    return sealed_archive(stream.getvalue()) if sealed else stream.getvalue()
 
 
 def sealed_archive(content):
@@ -244,6 +245,53 @@ def zip_json(rng, content):
     stream = io.BytesIO()
     np.save(stream, np.array(mutated_json(rng, str(np.load(io.BytesIO(members[name]))))))
     return zipped([*(members | {name: stream.getvalue()}).items()])
+
+
+def safetensors(rng, content):
+    """Return a file of safetensors with another header: its JSON, its text, or what it says of the data."""
+    length = int.from_bytes(content[:8], "little")
+    text, data = content[8 : 8 + length], content[8 + length :]
+    how = rng.random()
+    if how < 0.3:
+        text = mutated_json(rng, text).encode()
+    elif how < 0.5:
+        text = damaged(rng, text)
+    else:
+        header = json.loads(text)
+        name = pick(rng, sorted(header))
+        if name == "__metadata__":
+            own = header[name].get("tinycnn")
+            header[name] = {"tinycnn": mutated_json(rng, own)} if own else {"format": pick(rng, ODD)}
+        else:
+            data = _changed_array(rng, header, name, data)
+        text = json.dumps(header).encode()
+    length = len(text) if rng.random() < 0.97 else int(rng.integers(2 * len(text)))
+    return length.to_bytes(8, "little") + text + data
+
+
+def _changed_array(rng, header, name, data):
+    """Change the entry of an array so that it stays plausible; return the data, which may become others."""
+    entry, other = header[name], header[pick(rng, sorted(key for key in header if key != "__metadata__"))]
+    how = int(rng.integers(6))
+    if how == 0:
+        entry["data_offsets"], other["data_offsets"] = other["data_offsets"], entry["data_offsets"]
+    elif how == 1:  # the same number of bytes in another shape
+        count = math.prod(entry["shape"])
+        entry["shape"] = pick(
+            rng, [[count], [1, count], [2, count // 2], entry["shape"][::-1], [count, 1, 1, 1]]
+        )
+    elif how == 2:
+        entry["dtype"] = pick(rng, ["F64", "F32", "F16", "BF16", "I32", "U32", "BOOL", "F8_E5M2", "C64"])
+    elif how == 3:
+        header[name + pick(rng, ["x", ".weight", "/kernel"])] = header.pop(name)
+    elif how == 4:  # an array more, of no bytes or of some
+        count = int(rng.integers(3))
+        end = len(data)
+        header["more"] = {"dtype": "F32", "shape": [count], "data_offsets": [end, end + 4 * count]}
+        data += bytes(4 * count)
+    else:
+        entry["data_offsets"] = [start + int(rng.integers(-8, 9)) for start in entry["data_offsets"]]
+    return data
 
 
 def gzip_again(rng, content):
