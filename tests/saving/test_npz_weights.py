@@ -123,12 +123,10 @@ MEMBERS = {
 }
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 @pytest.mark.parametrize(("content", "match"), MEMBERS.values(), ids=MEMBERS)
-def test_members_that_are_no_weights(tmp_path, content, match, method):
-    refused(
-        archive(tmp_path / "w.npz", {"dense_1/kernel.npy": content, "dense_1/bias.npy": BIAS}, method), match
-    )
+def test_members_that_are_no_weights(tmp_path, content, match):
+    """Compressed, since then a file can unpack to more than it is."""
+    refused(archive(tmp_path / "w.npz", {"dense_1/kernel.npy": content, "dense_1/bias.npy": BIAS}), match)
 
 
 def test_the_members_above_are_refused_for_what_they_are(tmp_path):

@@ -42,7 +42,7 @@ def fit(model, epochs):
     return model.fit(x, y, batch_size=7, epochs=epochs, validation_split=0.2, verbose=0)
 
 
-@pytest.mark.parametrize("suffix", [*FORMATS, "safetensors"])
+@pytest.mark.parametrize("suffix", [*FORMATS, pytest.param("safetensors", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda make: type(make()).__name__)
 def test_two_runs_are_one(tmp_path, suffix, optimizer):
     """2 + 3 epochs with a file between them are 5: weights, averages, moments and figures, bit for bit."""

@@ -33,7 +33,9 @@ OPTIONS = [
     Adam(Warmup(ExponentialDecay(0.004, 5, 0.5), 3)),
 ]
 
-pytestmark = pytest.mark.parametrize("suffix", [*FORMATS, "safetensors"])
+pytestmark = pytest.mark.parametrize(
+    "suffix", [*FORMATS, pytest.param("safetensors", marks=pytest.mark.slow)]
+)
 
 
 def saved(model, folder, suffix, **options):

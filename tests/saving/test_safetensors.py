@@ -37,6 +37,13 @@ def test_the_library_alone_opens_it(tmp_path):
     assert origin(tmp_path / "m.safetensors").writer == "tinycnn"
 
 
+def test_training_goes_on_bit_for_bit(tmp_path):
+    """Two epochs are one, a file, and one more. test_resume.py has each optimizer."""
+    whole = trained(conv_and_dense(optimizer="adam"), epochs=2)
+    trained(conv_and_dense(optimizer="adam")).save(tmp_path / "m.safetensors")
+    assert_same(trained(load_model(tmp_path / "m.safetensors")), whole)
+
+
 def test_weights_of_a_whole_model(tmp_path):
     """`load_weights` takes them without the optimizer, by their order, and builds the model."""
     model = trained(conv_and_dense(optimizer="adam"))

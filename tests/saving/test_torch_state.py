@@ -75,8 +75,10 @@ def test_names_of_the_layers():
         to_torch_state_dict(network(), names="keras")
 
 
-@pytest.mark.parametrize("prefix", ["", "model.", "module.", "_orig_mod.module."])
-@pytest.mark.parametrize("holder", [None, "state_dict", "model_state_dict", "model"])
+@pytest.mark.parametrize(
+    ("prefix", "holder"),
+    [("", None), ("model.", "state_dict"), ("module.", "model_state_dict"), ("_orig_mod.module.", "model")],
+)
 def test_there_and_back(prefix, holder):
     """Whatever the keys begin with, with counters, and in a checkpoint."""
     model, other = network(seed=1), network(seed=2)
