@@ -38,7 +38,7 @@ KERNEL_FLOORS = [
     {"geometry", "selection", "runtime"},
     {"argument_checks", "explanation", "primitives"},
     {"adam", "dense", "moving_average", "warp", "warp_numpy"},
-    {"conv", "pool"},
+    {"conv", "depthwise", "pool"},
     {"fused"},
     {"__init__"},
 ]
@@ -46,6 +46,7 @@ KERNEL_FLOORS = [
 COMPILED = (
     "conv/",
     "dense/",
+    "depthwise/",
     "fused/",
     "pool/",
     "primitives/",

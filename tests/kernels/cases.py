@@ -2,7 +2,8 @@
 
 ::
 
-    Case -> conv_arguments, pool_arguments -> {function: its arguments} -> module(algorithm).function(...)
+    Case -> conv_arguments, depthwise_arguments, pool_arguments -> {function: its arguments}
+         -> module(algorithm).function(...)
 """
 
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from tests.kernels import oracle
 from tinycnn import kernels
 from tinycnn.kernels import ALGORITHMS, OPERATIONS
-from tinycnn.kernels.selection import CONVOLUTIONS, POOL_ALGORITHMS, POOLS
+from tinycnn.kernels.selection import CONVOLUTIONS, DEPTHWISE, POOL_ALGORITHMS
 
 FUNCTIONS = list(OPERATIONS)
 DTYPES = [np.float32, np.float64]
@@ -29,7 +30,7 @@ GENERAL = [name for name in ALGORITHMS if name != "winograd"]
 
 
 class Case(NamedTuple):
-    """The sizes of one convolution or pool (whose window is the kernel)."""
+    """The sizes of one convolution or pool (whose window is the kernel); if depthwise, `filters` is M."""
 
     batch: int
     size: tuple
@@ -48,7 +49,7 @@ class Case(NamedTuple):
 
 def module(algorithm):
     """Return the public functions of `tinycnn.kernels`, bound to an algorithm."""
-    functions = CONVOLUTIONS + POOLS if algorithm in POOL_ALGORITHMS else CONVOLUTIONS
+    functions = OPERATIONS if algorithm in POOL_ALGORITHMS else CONVOLUTIONS
     return SimpleNamespace(
         **{name: partial(getattr(kernels, name), algorithm=algorithm) for name in functions}
     )
@@ -82,6 +83,22 @@ def conv_arguments(case, dtype, seed=0):
     }
 
 
+def depthwise_arguments(case, dtype, seed=0):
+    """The same of a depthwise convolution."""
+    rng = np.random.default_rng(seed)
+    x_shape = (case.batch, *case.size, case.channels)
+    w_shape = (*case.kernel, case.channels, case.filters)
+    channels = case.channels * case.filters
+    shapes = x_shape, w_shape, (channels,), (case.batch, *case.out, channels)
+    x, w, b, dy = (rng.standard_normal(shape).astype(dtype) for shape in shapes)
+    how = {"strides": case.strides, "padding": case.padding, "dilation": case.dilation}
+    return {
+        "depthwise_conv2d": {"x": x, "w": w, "b": b, **how, "relu": case.size[0] % 2 == 0},
+        "depthwise_conv2d_grad_input": {"dy": dy, "w": w, "x_shape": x_shape, **how},
+        "depthwise_conv2d_grad_filter": {"x": x, "dy": dy, "w_shape": w_shape, **how},
+    }
+
+
 def pool_arguments(case, dtype, seed=0):
     """Arguments of the four functions of a pool; most windows of the images hold equal pixels."""
     rng = np.random.default_rng(seed)
@@ -100,7 +117,25 @@ def pool_arguments(case, dtype, seed=0):
 
 
 def all_arguments(conv_case, pool_case, dtype, seed=0):
-    return {**conv_arguments(conv_case, dtype, seed), **pool_arguments(pool_case, dtype, seed)}
+    """Arguments of every function. Those of a depthwise convolution have the sizes of the other one."""
+    depthwise = depthwise_arguments(conv_case, dtype, seed)
+    return conv_arguments(conv_case, dtype, seed) | pool_arguments(pool_case, dtype, seed) | depthwise
+
+
+def wide(function):
+    """float64, but float32 of the functions whose kernels the fast tests compile once only."""
+    return np.float32 if function in DEPTHWISE else np.float64
+
+
+def each_dtype(algorithms, functions):
+    """Each (algorithm, dtype, function) as parameters; slow where the kernel would be compiled once more."""
+    return [
+        pytest.param(algorithm, dtype, function, marks=[pytest.mark.slow] * compiles)
+        for algorithm in algorithms
+        for dtype in DTYPES
+        for function in functions
+        for compiles in [algorithm == "direct" and dtype is np.float64 and function in DEPTHWISE]
+    ]
 
 
 def arrays_of(arguments):

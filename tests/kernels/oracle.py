@@ -1,4 +1,4 @@
-"""The seven functions said once more, in float64 and in another way than any algorithm says them.
+"""The functions said once more, in float64 and in another way than any algorithm says them.
 
 ::
 
@@ -47,6 +47,26 @@ def conv2d_grad_input(dy, w, x_shape, strides=(1, 1), padding=NO_PADDING, dilati
 def conv2d_grad_filter(x, dy, w_shape, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1)):
     rows, columns = both_axes(x.shape[1:3], w_shape[:2], strides, padding, dilation)
     return np.einsum("nhwc,akh,blw,nabf->klcf", x, rows, columns, dy, optimize=IN_PAIRS)
+
+
+def depthwise_conv2d(x, w, b=None, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1), relu=False):
+    rows, columns = both_axes(x.shape[1:3], w.shape[:2], strides, padding, dilation)
+    y = np.einsum("nhwc,akh,blw,klcm->nabcm", x, rows, columns, w, optimize=IN_PAIRS)
+    y = y.reshape(*y.shape[:3], w.shape[2] * w.shape[3])
+    y = y if b is None else y + b
+    return np.maximum(y, 0) if relu else y
+
+
+def depthwise_conv2d_grad_input(dy, w, x_shape, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1)):
+    rows, columns = both_axes(x_shape[1:3], w.shape[:2], strides, padding, dilation)
+    dy = dy.reshape(*dy.shape[:3], *w.shape[2:])
+    return np.einsum("nabcm,akh,blw,klcm->nhwc", dy, rows, columns, w, optimize=IN_PAIRS)
+
+
+def depthwise_conv2d_grad_filter(x, dy, w_shape, strides=(1, 1), padding=NO_PADDING, dilation=(1, 1)):
+    rows, columns = both_axes(x.shape[1:3], w_shape[:2], strides, padding, dilation)
+    dy = dy.reshape(*dy.shape[:3], *w_shape[2:])
+    return np.einsum("nhwc,akh,blw,nabcm->klcm", x, rows, columns, dy, optimize=IN_PAIRS)
 
 
 def maxpool2d(x, pool_size, strides, padding=NO_PADDING):

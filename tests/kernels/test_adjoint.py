@@ -13,6 +13,7 @@ from tests.kernels.cases import (
     Case,
     cases,
     conv_arguments,
+    depthwise_arguments,
     every_algorithm,
     module,
     pool_arguments,
@@ -35,13 +36,13 @@ def results(algorithm, arguments):
     return {name: getattr(module(algorithm), name)(**values) for name, values in arguments.items()}
 
 
-def check_convolution(algorithm, case, dtype=np.float64):
-    arguments = conv_arguments(case, dtype)
-    arguments["conv2d"].update(b=None, relu=False)
-    x, w, dy = (arguments["conv2d"]["x"], arguments["conv2d"]["w"], arguments["conv2d_grad_input"]["dy"])
+def check_convolution(algorithm, case, dtype=np.float64, name="conv2d"):
+    arguments = (conv_arguments if name == "conv2d" else depthwise_arguments)(case, dtype)
+    arguments[name].update(b=None, relu=False)
+    x, w, dy = (arguments[name]["x"], arguments[name]["w"], arguments[f"{name}_grad_input"]["dy"])
     got = results(algorithm, arguments)
-    assert_same_product(got["conv2d"], dy, x, got["conv2d_grad_input"])
-    assert_same_product(got["conv2d"], dy, w, got["conv2d_grad_filter"])
+    assert_same_product(got[name], dy, x, got[f"{name}_grad_input"])
+    assert_same_product(got[name], dy, w, got[f"{name}_grad_filter"])
 
 
 def check_pools(algorithm, case):
@@ -71,6 +72,13 @@ def test_larger_pools(algorithm):
 @pytest.mark.parametrize("algorithm", every_algorithm())
 def test_convolutions(algorithm, case):
     check_convolution(algorithm, case)
+
+
+@settings(deadline=None, max_examples=20)
+@given(case=cases())
+@pytest.mark.parametrize("algorithm", every_algorithm())
+def test_depthwise_convolutions(algorithm, case):
+    check_convolution(algorithm, case, np.float32, "depthwise_conv2d")
 
 
 @settings(deadline=None, max_examples=40)

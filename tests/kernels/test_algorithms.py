@@ -12,9 +12,12 @@ from tests.kernels.cases import (
     DTYPES,
     FUNCTIONS,
     Case,
+    all_arguments,
     cases,
     check,
     conv_arguments,
+    depthwise_arguments,
+    each_dtype,
     every_algorithm,
     every_other_algorithm,
     module,
@@ -24,14 +27,17 @@ from tests.kernels.cases import (
 from tinycnn import kernels
 from tinycnn.kernels import ALGORITHMS
 from tinycnn.kernels.conv import naive as naive_conv
+from tinycnn.kernels.depthwise import naive as naive_depthwise
 from tinycnn.kernels.pool import naive as naive_pool
-from tinycnn.kernels.selection import POOL_ALGORITHMS
+from tinycnn.kernels.selection import DEPTHWISE, POOL_ALGORITHMS
 
 INF, NAN = np.inf, np.nan
 
 
 def naive(function):
     """The module with the definition of a function."""
+    if function in DEPTHWISE:
+        return naive_depthwise
     return naive_conv if "conv" in function else naive_pool
 
 
@@ -53,6 +59,24 @@ CONVOLUTIONS = [
     awkward(37, 1, 3, (7, 1), (2, 3), (2, 1), ((1, 1), (2, 0)), (1, 2), (1, 0)),  # a large batch
     Case(2, (3, 5), 3, 17, (2, 1), (1, 1), ((2, 0), (0, 3))),  # outputs that see nothing but padding
     Case(2, (2, 1), 3, 5, (4, 3), (1, 2), ((3, 2), (3, 3)), (2, 3)),  # a kernel larger than its image
+]
+
+# channels C * M: less than a vector, a vector and a remainder, two vectors and one, ...
+DEPTHWISE_CASES = [
+    awkward(1, 1, 3, (7, 11), (3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1), (0, 0)),
+    awkward(2, 17, 1, (11, 7), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), (0, 0)),
+    awkward(5, 33, 1, (7, 11), (3, 2), (2, 3), ((1, 0), (0, 2)), (1, 1), (1, 2)),
+    awkward(2, 5, 3, (11, 1), (2, 4), (1, 2), ((0, 3), (1, 0)), (3, 2), (0, 1)),
+    awkward(5, 9, 2, (1, 7), (1, 3), (3, 1), ((0, 0), (3, 1)), (2, 3), (2, 0)),
+    awkward(1, 16, 1, (11, 13), (1, 1), (3, 2), ((0, 0), (0, 0)), (1, 1), (2, 1)),
+    awkward(3, 3, 11, (7, 7), (4, 1), (1, 3), ((3, 2), (0, 1)), (2, 1), (0, 2)),
+    awkward(1, 70, 1, (1, 1), (3, 5), (1, 1), ((0, 0), (0, 0)), (1, 1), (0, 0)),
+    awkward(37, 2, 4, (7, 1), (2, 3), (2, 1), ((1, 1), (2, 0)), (1, 2), (1, 0)),  # a large batch
+    # strides and dilation share a factor
+    awkward(2, 25, 1, (5, 6), (3, 3), (4, 6), ((2, 0), (1, 3)), (6, 4), (3, 1)),
+    Case(2, (3, 5), 3, 17, (2, 1), (1, 1), ((2, 0), (0, 3))),  # outputs that see nothing but padding
+    Case(2, (2, 1), 3, 5, (4, 3), (1, 2), ((3, 2), (3, 3)), (2, 3)),  # a filter larger than its image
+    Case(2, (9, 11), 8, 1, (2, 1), (3, 4)),  # pixels that no window reaches
 ]
 
 POOLS = [
@@ -77,6 +101,17 @@ def test_convolutions_agree_with_the_definition(algorithm, dtype, case):
         check(function, getattr(module(algorithm), function)(**arguments), expected, arguments)
 
 
+@pytest.mark.parametrize(("algorithm", "dtype", "function"), each_dtype(every_other_algorithm(), DEPTHWISE))
+@example(case=Case(2, (9, 8), 3, 4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 3)))
+@example(case=Case(3, (1, 7), 9, 1, (2, 4), (1, 3), ((2, 3), (1, 0)), (3, 1)))
+@settings(deadline=None, max_examples=30)
+@given(case=cases())
+def test_depthwise_convolutions_agree_with_the_definition(algorithm, dtype, function, case):
+    arguments = depthwise_arguments(case, dtype)[function]
+    expected = getattr(naive(function), function)(**arguments)
+    check(function, getattr(module(algorithm), function)(**arguments), expected, arguments)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("algorithm", every_other_algorithm())
 @example(case=Case(2, (7, 5), 3, 0, (3, 2), (2, 1), ((1, 2), (0, 1))))
@@ -98,6 +133,14 @@ def test_awkward_convolutions(case, algorithm, dtype):
         check(function, getattr(module(algorithm), function)(**arguments), expected, arguments)
 
 
+@pytest.mark.parametrize(("algorithm", "dtype", "function"), each_dtype(every_other_algorithm(), DEPTHWISE))
+@pytest.mark.parametrize("case", DEPTHWISE_CASES, ids=str)
+def test_awkward_depthwise_convolutions(case, algorithm, dtype, function):
+    arguments = depthwise_arguments(case, dtype)[function]
+    expected = getattr(oracle, function)(**arguments)
+    check(function, getattr(module(algorithm), function)(**arguments), expected, arguments)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("algorithm", every_other_algorithm())
 @pytest.mark.parametrize("case", POOLS, ids=str)
@@ -111,6 +154,7 @@ def test_awkward_pools(case, algorithm, dtype):
 def test_signatures_are_those_of_the_definition(function):
     """Of every algorithm and, with `algorithm` at the end, of the function that chooses one."""
     family, algorithms = ("conv", ALGORITHMS) if "conv" in function else ("pool", POOL_ALGORITHMS)
+    family, algorithms = ("depthwise", POOL_ALGORITHMS) if function in DEPTHWISE else (family, algorithms)
     definition = inspect.signature(getattr(naive(function), function))
     for algorithm in algorithms:
         module = importlib.import_module(f"tinycnn.kernels.{family}.{algorithm}")
@@ -161,7 +205,7 @@ def test_windows_of_minus_infinity_name_a_pixel_of_the_image(algorithm, dtype):
 @pytest.mark.parametrize("algorithm", every_algorithm())
 def test_nan_is_seen_in_every_pass(algorithm):
     case = Case(2, (5, 4), 3, 2, (2, 3))
-    arguments = {**conv_arguments(case, np.float32), **pool_arguments(case, np.float32)}
+    arguments = all_arguments(case, case, np.float32)
     for function, values in arguments.items():
         values["dy" if "grad" in function else "x"][0, 2, 1, 0] = NAN
         result = getattr(module(algorithm), function)(**values)
@@ -179,4 +223,8 @@ def test_the_module_of_an_algorithm_is_the_one_of_its_name(algorithm):
         assert (
             kernels.pool.implementation("maxpool2d", algorithm).__name__
             == f"tinycnn.kernels.pool.{algorithm}"
+        )
+        assert (
+            kernels.depthwise.implementation("depthwise_conv2d", algorithm).__name__
+            == f"tinycnn.kernels.depthwise.{algorithm}"
         )

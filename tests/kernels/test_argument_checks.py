@@ -14,6 +14,7 @@ CONV = Case(2, (6, 5), 3, 4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 2))
 POOL = Case(2, (6, 5), 3, 0, (3, 2), (2, 1), ((1, 0), (0, 1)))
 
 CONVOLUTIONS = ["conv2d", "conv2d_grad_input", "conv2d_grad_filter"]
+CONVOLUTIONS += [f"depthwise_{name}" for name in CONVOLUTIONS]
 POOLS = ["maxpool2d", "maxpool2d_grad_input", "averagepool2d", "averagepool2d_grad_input"]
 NEGATIVE, ABOVE = ((-1, 0), (0, 0)), ((0, 0), (0, -2))
 
@@ -65,6 +66,22 @@ WRONG = [
     ("conv2d_grad_filter", "w: KH", "w_shape", (-3, 2, 3, 4)),
     ("conv2d_grad_filter", "height", "w_shape", (8, 2, 3, 4)),
     ("conv2d_grad_filter", "w: F", "w_shape", (3, 2, 3, -4)),
+    ("depthwise_conv2d", "x", "x", array(6, 5, 3)),
+    ("depthwise_conv2d", "x", "x", array(2, 6, 5, 4)),
+    ("depthwise_conv2d", "w", "w", array(3, 2, 3)),
+    ("depthwise_conv2d", "x", "w", array(3, 2, 5, 4)),
+    ("depthwise_conv2d", "b", "b", array(4)),
+    ("depthwise_conv2d", "b", "b", array(3, 4)),
+    ("depthwise_conv2d", "dtype", "b", array(12, dtype=np.float64)),
+    ("depthwise_conv2d depthwise_conv2d_grad_input", "w: M", "w", array(3, 2, 3, 0)),
+    ("depthwise_conv2d depthwise_conv2d_grad_input", "height", "w", array(8, 2, 3, 4)),
+    ("depthwise_conv2d depthwise_conv2d_grad_input", "dtype", "w", array(3, 2, 3, 4, dtype=np.float64)),
+    ("depthwise_conv2d depthwise_conv2d_grad_filter", "x", "x", array(2, 6, 5, 3, dtype=np.int64)),
+    ("depthwise_conv2d_grad_input depthwise_conv2d_grad_filter", "dy", "dy", array(2, 3, 5, 4)),
+    ("depthwise_conv2d_grad_input depthwise_conv2d_grad_filter", "dy", "dy", array(2, 3, 5, 3, 4)),
+    ("depthwise_conv2d_grad_input", "x", "x_shape", (2, 6, 5, 4)),
+    ("depthwise_conv2d_grad_filter", "w", "w_shape", (3, 2, 3)),
+    ("depthwise_conv2d_grad_filter", "w: M", "w_shape", (3, 2, 3, -4)),
     ("maxpool2d averagepool2d", "x", "x", array(6, 5, 3)),
     ("maxpool2d averagepool2d", "height", "x", array(2, 1, 5, 3)),
     ("maxpool2d_grad_input averagepool2d_grad_input", "x", "x_shape", (6, 5, 3)),

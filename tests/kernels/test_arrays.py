@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from tests.kernels.cases import (
-    DTYPES,
     FUNCTIONS,
     Case,
     all_arguments,
@@ -12,10 +11,12 @@ from tests.kernels.cases import (
     as_tuple,
     assert_same_bits_on_one_thread,
     check,
+    each_dtype,
     every_algorithm,
     every_other,
     module,
     reversed_view,
+    wide,
 )
 
 CONV = Case(2, (6, 5), 3, 4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 2))
@@ -32,16 +33,14 @@ def call(algorithm, function, arguments):
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("algorithm", every_algorithm())
 def test_any_layout_gives_the_same_numbers(algorithm, function, layout):
-    arguments = all_arguments(CONV, POOL, np.float64)[function]
+    arguments = all_arguments(CONV, POOL, wide(function))[function]
     views = arguments | {name: layout(a) for name, a in arrays_of(arguments).items()}
     assert not all(a.flags.c_contiguous for a in arrays_of(views).values() if a.ndim > 1)
     check(function, call(algorithm, function, views), call("naive", function, arguments), arguments)
 
 
 @pytest.mark.parametrize("case", [CONV, POINTWISE], ids=["usual", "1 x 1"])
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("function", FUNCTIONS)
-@pytest.mark.parametrize("algorithm", every_algorithm())
+@pytest.mark.parametrize(("algorithm", "dtype", "function"), each_dtype(every_algorithm(), FUNCTIONS))
 def test_results_are_new_and_inputs_stay_as_they_are(algorithm, function, dtype, case):
     arguments = all_arguments(case, POOL if case is CONV else POINTWISE, dtype)[function]
     before = {name: a.copy() for name, a in arrays_of(arguments).items()}
@@ -56,7 +55,7 @@ def test_results_are_new_and_inputs_stay_as_they_are(algorithm, function, dtype,
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("algorithm", every_algorithm())
 def test_results_survive_the_next_call(algorithm, function):
-    first, second = (all_arguments(CONV, POOL, np.float64, seed)[function] for seed in (0, 1))
+    first, second = (all_arguments(CONV, POOL, wide(function), seed)[function] for seed in (0, 1))
     results = as_tuple(call(algorithm, function, first))
     before = [a.copy() for a in results]
     others = as_tuple(call(algorithm, function, second))
@@ -80,18 +79,19 @@ def test_a_gradient_reads_the_argmax_it_is_given_and_no_later_one(algorithm):
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("algorithm", every_algorithm())
 def test_read_only_inputs_will_do(algorithm, function):
-    arguments = all_arguments(CONV, POOL, np.float64)[function]
+    arguments = all_arguments(CONV, POOL, wide(function))[function]
     expected = call("naive", function, arguments)
     for a in arrays_of(arguments).values():
         a.setflags(write=False)
     check(function, call(algorithm, function, arguments), expected, arguments)
 
 
+@pytest.mark.parametrize(("function", "filters"), [("conv2d", 4), ("depthwise_conv2d", 12)])
 @pytest.mark.parametrize("algorithm", every_algorithm())
-def test_a_convolution_without_bias(algorithm):
-    arguments = all_arguments(CONV, POOL, np.float64)["conv2d"] | {"b": None}
-    zeros = arguments | {"b": np.zeros(CONV.filters)}
-    check("conv2d", call(algorithm, "conv2d", arguments), call("naive", "conv2d", zeros), zeros)
+def test_a_convolution_without_bias(algorithm, function, filters):
+    arguments = all_arguments(CONV, POOL, wide(function))[function] | {"b": None}
+    zeros = arguments | {"b": np.zeros(filters, wide(function))}
+    check(function, call(algorithm, function, arguments), call("naive", function, zeros), zeros)
 
 
 @pytest.mark.parametrize(("taps", "dtype"), [((2, 2), np.uint8), ((16, 16), np.uint8), ((17, 16), np.uint16)])

@@ -38,6 +38,18 @@ def test_filter_gradients(algorithm, shape):
     np.testing.assert_allclose(dw, TENTH**2 * N * (H - 2) * (W - 2), rtol=2e-5)
 
 
+@pytest.mark.parametrize("algorithm", ["direct", "im2col"])
+@pytest.mark.parametrize("shape", [(1024, 18, 18, 9), (1, 400, 500, 9), (1, 3, 10**5, 2)])
+def test_filter_gradients_of_depthwise_convolutions(algorithm, shape):
+    """Many images, a large one, and a long row."""
+    N, H, W, C = shape
+    dw = kernels.depthwise_conv2d_grad_filter(
+        tenths(*shape), tenths(N, H, W - 2, C), (3, 3, C, 1), padding=((1, 1), (0, 0)), algorithm=algorithm
+    )
+    rows = np.array([H - 1, H, H - 1])[:, None, None, None]
+    np.testing.assert_allclose(dw, np.broadcast_to(TENTH**2 * N * rows * (W - 2), dw.shape), rtol=2e-5)
+
+
 @pytest.mark.parametrize("strides", [(1, 1), (2, 1)])
 @pytest.mark.parametrize("dilation", [(1, 1), (1, 2)])
 def test_a_convolution_of_many_channels(strides, dilation):

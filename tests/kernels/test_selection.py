@@ -12,8 +12,17 @@ import pytest
 
 from tests.kernels.cases import FUNCTIONS
 from tinycnn import kernels
-from tinycnn.kernels import ALGORITHMS, check_algorithm, choose, conv, pool, selection, use_algorithm
-from tinycnn.kernels.selection import CONVOLUTIONS, POOL_ALGORITHMS, POOLS
+from tinycnn.kernels import (
+    ALGORITHMS,
+    check_algorithm,
+    choose,
+    conv,
+    depthwise,
+    pool,
+    selection,
+    use_algorithm,
+)
+from tinycnn.kernels.selection import CONVOLUTIONS, DEPTHWISE, POOL_ALGORITHMS, POOLS
 
 pytestmark = pytest.mark.smoke
 
@@ -143,6 +152,21 @@ def test_a_pool_has_no_winograd(operation):
     with use_algorithm("winograd"):
         choice = choose(operation)
     assert (choice.algorithm, choice.cause, choice.refused) == ("direct", "not for pools", False)
+
+
+@pytest.mark.parametrize("operation", DEPTHWISE)
+def test_a_depthwise_convolution_has_no_winograd(operation):
+    """As for a pool."""
+    choice = choose(operation, "winograd")
+    assert (choice.refused, choice.refusal) == (True, "a depthwise convolution has naive, im2col, direct")
+    with pytest.raises(
+        ValueError, match=f"'winograd' for {operation}: a depthwise convolution has naive, im2"
+    ):
+        depthwise.implementation(operation, "winograd")
+    with use_algorithm("winograd"):
+        choice = choose(operation)
+    assert (choice.algorithm, choice.cause, choice.refused) == ("direct", "not for depthwise", False)
+    assert choose(operation).cause == "channels apart"
 
 
 def test_a_matrix_product_is_numpys_while_it_is_small():

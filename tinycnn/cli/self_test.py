@@ -90,6 +90,7 @@ def cache_folders() -> list[Path]:
     from tinycnn.kernels import adam
     from tinycnn.kernels.conv import direct
     from tinycnn.kernels.dense import blocked
+    from tinycnn.kernels.depthwise import direct as depthwise
     from tinycnn.kernels.fused import conv_maxpool
     from tinycnn.kernels.pool import direct as pool
     from tinycnn.kernels.primitives import simd
@@ -98,7 +99,7 @@ def cache_folders() -> list[Path]:
     found = set()
     for function in (  # one of each folder
         *(adam.update, direct.conv2d, blocked.matmul, conv_maxpool.conv2d_maxpool, pool.maxpool2d),
-        *(simd.Simd.__init__, jit.code_as_text),
+        *(depthwise.depthwise_conv2d, simd.Simd.__init__, jit.code_as_text),
     ):
         try:
             found.add(Path(cache.KernelCache(function, "").cache_path))

@@ -7,7 +7,8 @@
 Read in this order:
 
 1. `geometry` (output sizes, padding) and `conv/naive`, the definition of a convolution and its gradients;
-2. `conv/im2col`, `conv/direct`, `conv/winograd`: three faster ways to the same numbers; `pool/`, `dense/`;
+2. `conv/im2col`, `conv/direct`, `conv/winograd`: three faster ways to the same numbers;
+   `depthwise/`, `pool/`, `dense/`: other operations;
 3. `primitives/`: the innermost loops, on vector registers; `fused/`: several operations in one pass;
 4. `selection`: which algorithm runs, with every threshold; `explanation` prints the
    plan of a model;
@@ -21,9 +22,11 @@ H, W     height and width of the input            SH, SW   strides
 C        input channels                           DH, DW   dilation
 F        filters, the output channels             PT, PL   padding at the top and at the left
 OH, OW   height and width of the output           dy       gradient of the loss w.r.t. y
+M        filters of each channel, if depthwise
 =======  =======================================  =======  ==================================
 
-Images are (N, H, W, C), filters (KH, KW, C, F), as in Keras: the channel axis is contiguous. `padding` is
+Images are (N, H, W, C), filters (KH, KW, C, F), as in Keras: the channel axis is contiguous. Filters of a
+depthwise convolution are (KH, KW, C, M), and its output channels c * M + m. `padding` is
 ((top, bottom), (left, right)). float32 and float64; results have the dtype of the arguments.
 """
 
@@ -34,6 +37,11 @@ from typing import Any
 
 from tinycnn.kernels.conv import conv2d, conv2d_grad_filter, conv2d_grad_input
 from tinycnn.kernels.dense import matmul
+from tinycnn.kernels.depthwise import (
+    depthwise_conv2d,
+    depthwise_conv2d_grad_filter,
+    depthwise_conv2d_grad_input,
+)
 from tinycnn.kernels.explanation import explain
 from tinycnn.kernels.pool import averagepool2d, averagepool2d_grad_input, maxpool2d, maxpool2d_grad_input
 from tinycnn.kernels.selection import ALGORITHMS, OPERATIONS, Choice, check_algorithm, choose, use_algorithm
@@ -49,6 +57,9 @@ __all__ = [
     "conv2d",
     "conv2d_grad_filter",
     "conv2d_grad_input",
+    "depthwise_conv2d",
+    "depthwise_conv2d_grad_filter",
+    "depthwise_conv2d_grad_input",
     "explain",
     "matmul",
     "maxpool2d",
@@ -68,5 +79,6 @@ def find(operation: str, algorithm: str = "auto") -> Callable[..., Any]:
     functions = (
         *(conv2d, conv2d_grad_input, conv2d_grad_filter, maxpool2d, maxpool2d_grad_input),
         *(averagepool2d, averagepool2d_grad_input),
+        *(depthwise_conv2d, depthwise_conv2d_grad_input, depthwise_conv2d_grad_filter),
     )
     return partial({f.__name__: f for f in functions}[operation], algorithm=algorithm)

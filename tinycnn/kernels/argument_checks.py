@@ -47,36 +47,42 @@ def check_conv(
     w: np.ndarray | None = None,
     b: np.ndarray | None = None,
     dy: np.ndarray | None = None,
+    depthwise: bool = False,
 ) -> Pair:
     """Check the arguments of a convolution or of one of its gradients; return (OH, OW).
 
     Parameters
     ----------
     x_shape, w_shape : (N, H, W, C), (KH, KW, C, F)
+        Of a depthwise convolution, the last axis of w is M.
     strides, padding, dilation
         As in `conv.naive.conv2d`.
     x, w, b, dy : ndarray, optional
         Those of the arrays that the operation has.
+    depthwise : bool
+        Whether each channel has M filters of its own, and there are C * M output channels.
 
     Raises
     ------
     ValueError
         When ranks, sizes, channels or dtypes do not fit, or a filter is larger than the padded image.
     """
-    for name, shape, axes in (("x", x_shape, "(N, H, W, C)"), ("w", w_shape, "(KH, KW, C, F)")):
+    letter = "M" if depthwise else "F"
+    for name, shape, axes in (("x", x_shape, "(N, H, W, C)"), ("w", w_shape, f"(KH, KW, C, {letter})")):
         if len(shape) != 4:
             raise ValueError(f"{name}: expected 4 axes {axes}, received shape {tuple(shape)}")
-    for letter, size in zip(("KH", "KW", "C", "F"), w_shape, strict=True):
+    for axis, size in zip(("KH", "KW", "C", letter), w_shape, strict=True):
         if type(size) is not int or size < 1:
-            checks.whole(f"w: {letter}", size, 1)
+            checks.whole(f"w: {axis}", size, 1)
     if x_shape[3] != w_shape[2]:
         raise ValueError(f"x: expected {w_shape[2]} channels as in w {tuple(w_shape)}, received {x_shape[3]}")
     OH, OW = check_window(x_shape[1:3], w_shape[:2], strides, padding, dilation)
     check_same_dtype(x=x, w=w, b=b, dy=dy)
-    if b is not None and b.shape != (w_shape[3],):
-        checks.shape("b", b.shape, (w_shape[3],))
-    if dy is not None and dy.shape != (x_shape[0], OH, OW, w_shape[3]):
-        checks.shape("dy", dy.shape, (x_shape[0], OH, OW, w_shape[3]))
+    channels = w_shape[2] * w_shape[3] if depthwise else w_shape[3]
+    if b is not None and b.shape != (channels,):
+        checks.shape("b", b.shape, (channels,))
+    if dy is not None and dy.shape != (x_shape[0], OH, OW, channels):
+        checks.shape("dy", dy.shape, (x_shape[0], OH, OW, channels))
     return OH, OW
 
 

@@ -38,6 +38,8 @@ SENTENCES = {
     "winograd": "{channels[0]} to {channels[1]} channels: {saving}",
     "windows": "compiled loops over the windows",
     "not for pools": "{requester} is for convolutions",
+    "channels apart": "each channel has filters of its own",
+    "not for depthwise": "{requester} is for convolutions that add channels",
     "nothing compiled": "NumPy under {requester}",
     "no compiler": "NumPy, since kernels cannot be compiled",
     "small product": "a product this small is done before threads start",

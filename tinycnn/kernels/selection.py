@@ -7,8 +7,9 @@
 
 A request for an algorithm is read in this order: a layer's own `algorithm`, `use_algorithm`, the environment
 variable TINYCNN_ALGORITHM. Without one the choice is automatic. A layer's own request is obeyed or refused.
-The other two apply to a whole block or process. A pool, which has no "winograd", then falls back to its
-automatic choice (`Choice.cause` says so). A convolution that "winograd" cannot compute is refused.
+The other two apply to a whole block or process. Pools and depthwise convolutions, which have no "winograd",
+then fall back to their automatic choice (`Choice.cause` says so). A convolution that "winograd" cannot
+compute is refused.
 
 Where kernels cannot be compiled (`runtime.availability`), the automatic choice is "im2col", and requests for
 "direct" and "winograd" are refused.
@@ -39,11 +40,14 @@ ALGORITHMS = {
 NUMPY_ALGORITHMS = ("naive", "im2col")
 #: Those of a pool.
 POOL_ALGORITHMS = ("naive", "im2col", "direct")
+#: Those of a depthwise convolution, which adds no channels: Winograd's products would have nothing to save.
+DEPTHWISE_ALGORITHMS = POOL_ALGORITHMS
 #: The operations that have algorithms to choose from.
 CONVOLUTIONS = ("conv2d", "conv2d_grad_input", "conv2d_grad_filter")
 POOLS = ("maxpool2d", "maxpool2d_grad_input", "averagepool2d", "averagepool2d_grad_input")
+DEPTHWISE = ("depthwise_conv2d", "depthwise_conv2d_grad_input", "depthwise_conv2d_grad_filter")
 #: The operations that `choose` decides about.
-OPERATIONS = (*CONVOLUTIONS, *POOLS)
+OPERATIONS = (*CONVOLUTIONS, *POOLS, *DEPTHWISE)
 
 # Winograd's transforms take time in proportion to C + F, and its products save time in proportion to C * F.
 # So it is faster than "direct" from a certain C F / (C + F) on, by operation and filter size, and from a
@@ -131,8 +135,9 @@ def use_algorithm(name: str) -> Iterator[None]:
     Parameters
     ----------
     name : str
-        "auto" or a name of `ALGORITHMS`. Pools have no "winograd" and choose for themselves under it; dense
-        layers run on NumPy under "naive" and "im2col", so that nothing is compiled.
+        "auto" or a name of `ALGORITHMS`. Pools and depthwise convolutions have no "winograd" and choose for
+        themselves under it; dense layers run on NumPy under "naive" and "im2col", so that nothing is
+        compiled.
 
     Raises
     ------
@@ -223,7 +228,7 @@ def choose(
         return _choose_convolution(
             operation, request, w_shape or (1, 1, 1, 1), strides, dilation, pixels, images
         )
-    return _choose_pool(request)
+    return _choose_without_winograd(operation, request)
 
 
 def _choose_uncompiled(operation: str, request: Request) -> Choice:
@@ -232,7 +237,7 @@ def _choose_uncompiled(operation: str, request: Request) -> Choice:
         return Choice("im2col", "no compiler", request)
     if operation in CONVOLUTIONS or request.algorithm in POOL_ALGORITHMS:
         return Choice(request.algorithm, "refused", request, obstacle())
-    choice = _choose_pool(request)  # of "winograd", which pools do not have
+    choice = _choose_without_winograd(operation, request)  # of "winograd"
     return choice if choice.refused else choice._replace(algorithm="im2col", cause="no compiler")
 
 
@@ -267,14 +272,18 @@ def _choose_convolution(
 
 
 @lru_cache
-def _choose_pool(request: Request) -> Choice:
+def _choose_without_winograd(operation: str, request: Request) -> Choice:
+    """Return the choice for a pool or a depthwise convolution."""
+    name, automatic, other = "a pool", "windows", "not for pools"
+    if operation in DEPTHWISE:
+        name, automatic, other = "a depthwise convolution", "channels apart", "not for depthwise"
     if request.algorithm == "auto":
-        return Choice("direct", "windows", request)
+        return Choice("direct", automatic, request)
     if request.algorithm in POOL_ALGORITHMS:
         return Choice(request.algorithm, "requested", request)
     if request.by == "layer":
-        return Choice(request.algorithm, "refused", request, f"a pool has {', '.join(POOL_ALGORITHMS)}")
-    return Choice("direct", "not for pools", request)
+        return Choice(request.algorithm, "refused", request, f"{name} has {', '.join(POOL_ALGORITHMS)}")
+    return Choice("direct", other, request)
 
 
 def choose_matmul(multiplications: int) -> Choice:
