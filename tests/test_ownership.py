@@ -532,6 +532,7 @@ def test_every_layer_takes_assignments_of_all_its_arguments():
     """An argument that is stored in another form than it is given, or not at all, would fail."""
     examples = {"Activation": ("relu",), "Conv2D": (3, 2), "Dense": (3,), "Dropout": (0.5,)}
     examples |= {"GaussianNoise": (0.5,), "Reshape": ((3, -1),)}
+    examples |= {"DepthwiseConv2D": (2,), "SeparableConv2D": (3, 2)}
     for name, cls in layers.LAYERS.items():
         layer = cls(*examples.get(name, ()))
         for argument, value in layer.get_config().items():

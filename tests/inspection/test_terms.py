@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tinycnn import Sequential
-from tinycnn.inspection.terms import backward_terms, forward_terms
+from tinycnn.inspection.terms import backward_terms, forward_terms, kernel_of
 from tinycnn.inspection.trace import trace
 from tinycnn.layers import (
     Activation,
@@ -12,6 +12,7 @@ from tinycnn.layers import (
     BatchNormalization,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     GaussianNoise,
@@ -20,6 +21,7 @@ from tinycnn.layers import (
     MaxPooling2D,
     ReLU,
     Reshape,
+    SeparableConv2D,
     Softmax,
     UpSampling2D,
     ZeroPadding2D,
@@ -33,6 +35,10 @@ LAYERS = [
     Conv2D(3, (2, 3), strides=(2, 1), padding="same", use_bias=False),
     Conv2D(4, 2, padding=((1, 2), (0, 3)), dilation_rate=(2, 3)),
     Conv2D(2, (4, 3), strides=(3, 4), padding="same"),  # strides that leave some inputs unread
+    DepthwiseConv2D((3, 2)),
+    DepthwiseConv2D((2, 3), (2, 1), "same", 3, use_bias=False),
+    SeparableConv2D(5, (2, 3), (2, 1), "same"),
+    SeparableConv2D(3, 2, 1, ((1, 2), (0, 3)), (2, 3), 4, use_bias=False),
     MaxPooling2D((3, 2), strides=(2, 1)),
     MaxPooling2D(2, padding="same"),
     AveragePooling2D((2, 3), strides=(1, 2), padding="same"),
@@ -100,6 +106,19 @@ def test_every_gradient_is_the_sum_of_its_terms(layer):
         assert terms.products.sum() == pytest.approx(terms.value, rel=1e-12, abs=1e-15)
         for position, factor in zip(terms.positions, terms.factors, strict=True):
             assert factor == step.dy[tuple(position)]
+
+
+@pytest.mark.parametrize(
+    "layer", [layer for layer in LAYERS if "epthwise" in repr(layer) + str(layer.get_config())]
+)
+def test_the_kernel_of_the_convolution_that_a_layer_is(layer):
+    """A plain convolution with it, and the same bias, computes the same."""
+    step = traced(layer)
+    filters = step.y.shape[-1]
+    conv = Conv2D(filters, layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate)
+    conv.build(step.x.shape, rng, np.float64)
+    conv.kernel, conv.bias = kernel_of(step.layer), step.layer.params.get("bias", np.zeros(filters))
+    np.testing.assert_allclose(conv.forward(step.x[None])[0], step.y, rtol=1e-12, atol=1e-12)
 
 
 def test_a_dense_layer():

@@ -10,7 +10,7 @@ import pytest
 from tests.networks import winograd
 from tinycnn import Sequential, kernels, mnist_cnn
 from tinycnn.execution.single_image import Program
-from tinycnn.kernels import choose, conv, explain, explanation, pool
+from tinycnn.kernels import choose, conv, depthwise, explain, explanation, pool
 from tinycnn.kernels.conv import winograd as winograd_kernels
 from tinycnn.kernels.conv import winograd_image
 from tinycnn.kernels.dense import blocked
@@ -19,6 +19,7 @@ from tinycnn.kernels.fused import conv_maxpool, conv_maxpool_grads, relu_bias_gr
 from tinycnn.kernels.fused.instructions import DIRECT, WINOGRAD
 from tinycnn.kernels.selection import (
     CONVOLUTIONS,
+    DEPTHWISE,
     IMAGES_ONE_BY_ONE,
     NUMPY_MULTIPLICATIONS,
     POOLS,
@@ -32,10 +33,12 @@ from tinycnn.layers import (
     BatchNormalization,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     GlobalAveragePooling2D,
     MaxPooling2D,
+    SeparableConv2D,
 )
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mnist_cnn_explained.txt"
@@ -59,6 +62,10 @@ class Record:
         for name in kernels.selection.POOL_ALGORITHMS:
             module = pool.implementation("maxpool2d", name)
             for function in POOLS:
+                self.watch(module, function, f"{name}.{function}")
+        for name in kernels.selection.DEPTHWISE_ALGORITHMS:
+            module = depthwise.implementation("depthwise_conv2d", name)
+            for function in DEPTHWISE:
                 self.watch(module, function, f"{name}.{function}")
         for module, function in (
             (conv_maxpool, "conv2d_maxpool"),
@@ -136,6 +143,8 @@ def expected_call(row, layer):
         return "grad_input" if row.direction == INPUT_GRADIENT else "grad_filter"
     if algorithm == "epilogue":
         return {"bias gradient": "relu_gradient", "in cache": "conv2d_maxpool", "after": "maxpool"}[cause]
+    if isinstance(layer, DepthwiseConv2D | SeparableConv2D):
+        return f"{algorithm}.depthwise_{CONV_NAMES[row.direction]}"
     if isinstance(layer, Conv2D):
         return f"{algorithm}.{CONV_NAMES[row.direction]} {row.variant}".strip()
     return f"{algorithm}.{layer.operation}{'' if row.direction == FORWARD else '_grad_input'}"
@@ -158,6 +167,8 @@ def expected_calls(model, plan):
             here[call] = 1
         elif call:
             here[call] += 1
+        if isinstance(model[row.layer], SeparableConv2D):  # its row is for both halves
+            here[call.replace("depthwise_", "")] += 1
     return {place: counter for place, counter in calls.items() if counter}
 
 
@@ -247,6 +258,10 @@ CASES = {
         Flatten(),
     ],
     "other layers": [BatchNormalization(), Conv2D(4, 3, name="a" * 40), Activation("relu"), Flatten()],
+    "depthwise": [
+        *(DepthwiseConv2D(3, depth_multiplier=3, **RELU), SeparableConv2D(6, 2, **RELU)),
+        *(DepthwiseConv2D(2, algorithm="im2col"), Flatten()),
+    ],
     "a pool first": [MaxPooling2D(), Conv2D(16, 3, **RELU), Flatten()],
     "dense layers": [Flatten(), Dense(7, **RELU)],
     "a convolution by name": [Conv2D(16, 3, algorithm="direct", **RELU), MaxPooling2D(), Flatten()],

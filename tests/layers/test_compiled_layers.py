@@ -3,12 +3,19 @@
 import numpy as np
 import pytest
 
-from tinycnn.layers import AveragePooling2D, Conv2D, Dense, MaxPooling2D
+from tinycnn.layers import AveragePooling2D, Conv2D, Dense, DepthwiseConv2D, MaxPooling2D, SeparableConv2D
 
 CASES = [
     (Conv2D, {"filters": 4, "kernel_size": (2, 3)}, (6, 7, 5)),
     (Conv2D, {"filters": 4, "kernel_size": (3, 2), "strides": (2, 3), "padding": "same"}, (7, 8, 3)),
     (Conv2D, {"filters": 5, "kernel_size": 2, "dilation_rate": (2, 1), "activation": "relu"}, (6, 4, 3)),
+    (DepthwiseConv2D, {"kernel_size": (3, 2), "padding": "same", "strides": (2, 3)}, (7, 8, 33)),
+    (DepthwiseConv2D, {"kernel_size": (2, 3), "depth_multiplier": 3, "activation": "relu"}, (5, 6, 4)),
+    (
+        SeparableConv2D,
+        {"filters": 5, "kernel_size": (3, 2), "activation": "relu", "padding": "same"},
+        (7, 8, 4),
+    ),
     (MaxPooling2D, {"pool_size": (3, 2), "strides": (1, 2), "padding": "same"}, (5, 6, 4)),
     (AveragePooling2D, {"pool_size": (3, 2), "strides": (2, 1), "padding": "same"}, (5, 7, 4)),
 ]

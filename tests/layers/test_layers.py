@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from tinycnn import activations, kernels
+from tinycnn import activations, kernels, regularizers
 from tinycnn.inspection import gradcheck
 from tinycnn.kernels import conv
 from tinycnn.kernels.selection import CONVOLUTIONS
@@ -15,8 +15,10 @@ from tinycnn.layers import (
     BatchNormalization,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     MaxPooling2D,
+    SeparableConv2D,
     from_config,
 )
 
@@ -118,6 +120,121 @@ def test_an_explicit_algorithm_is_obeyed(monkeypatch):
 def recorded(called, name, function, *arguments):
     called.append(name)
     return function(*arguments)
+
+
+def test_depthwise_conv2d_by_hand():
+    """Two taps, two channels, two filters for each, bias and ReLU."""
+    layer = ready(DepthwiseConv2D((1, 2), depth_multiplier=2, activation="relu"), (1, 2, 2))
+    layer.kernel = np.arange(1, 9).reshape(1, 2, 2, 2)  # [0][kw][c][m]
+    layer.bias = [0.5, -100, 1, 0]
+    y = layer.forward(np.array([[[[1, 2], [3, 4]]]], np.float32), training=True)
+    # channel 0 under (1, 5) and (2, 6), channel 1 under (3, 7) and (4, 8)
+    np.testing.assert_array_equal(y.ravel(), [1 + 15 + 0.5, 0, 6 + 28 + 1, 8 + 32])
+    dx = layer.backward(np.array([[[[1, 10, 100, 1000]]]], np.float32))
+    np.testing.assert_array_equal(layer.grads["bias"], [1, 0, 100, 1000])
+    np.testing.assert_array_equal(layer.grads["kernel"].ravel(), [1, 0, 200, 2000, 3, 0, 400, 4000])
+    np.testing.assert_array_equal(dx.ravel(), [1, 300 + 4000, 5, 700 + 8000])
+
+
+def test_separable_conv2d_by_hand():
+    """The channels under their filters are 16, 20, 34 and 40; then each filter adds them up."""
+    layer = ready(SeparableConv2D(3, (1, 2), depth_multiplier=2), (1, 2, 2))
+    layer.depthwise_kernel = np.arange(1, 9).reshape(1, 2, 2, 2)
+    layer.pointwise_kernel = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0], [1, 0, -1]]).reshape(1, 1, 4, 3)
+    layer.bias = [0, 0.5, 1]
+    y = layer.forward(np.array([[[[1, 2], [3, 4]]]], np.float32), training=True)
+    np.testing.assert_array_equal(y.ravel(), [16 + 20 + 34 + 40, 20.5, 1 - 40])
+    dx = layer.backward(np.array([[[[1, 10, 100]]]], np.float32))
+    # by channel in between: 1, 11, 1, -99
+    np.testing.assert_array_equal(layer.grads["pointwise_kernel"][0, 0, :, 0], [16, 20, 34, 40])
+    np.testing.assert_array_equal(layer.grads["pointwise_kernel"][0, 0, 3], [40, 400, 4000])
+    expected = [1, 11, 2, -198, 3, 33, 4, -396]
+    np.testing.assert_array_equal(layer.grads["depthwise_kernel"].ravel(), expected)
+    np.testing.assert_array_equal(dx.ravel(), [1 + 22, 3 - 4 * 99, 5 + 66, 7 - 8 * 99])
+
+
+def test_the_fans_of_depthwise_kernels_are_keras():
+    """Fan-in KH * KW * C and fan-out KH * KW * M, though one output reads KH * KW inputs only."""
+    layer = ready(DepthwiseConv2D((3, 5), depth_multiplier=2), (9, 9, 600))
+    limit = np.sqrt(6 / (15 * 600 + 15 * 2))
+    assert 0.99 * limit < np.abs(layer.kernel).max() <= limit
+    layer = ready(
+        SeparableConv2D(200, 3, depth_multiplier=2, pointwise_initializer="he_uniform"), (9, 9, 300)
+    )
+    limit = np.sqrt(6 / (2 * 300))
+    assert 0.99 * limit < np.abs(layer.pointwise_kernel).max() <= limit
+    limit = np.sqrt(6 / (9 * 300 + 9 * 2))
+    assert 0.99 * limit < np.abs(layer.depthwise_kernel).max() <= limit
+
+
+def test_each_kernel_has_its_own_initializer_and_regularizer():
+    layer = SeparableConv2D(
+        *(5, 2, 1, "valid", 1, 3, None, True, "ones", "zeros", "ones"),
+        depthwise_regularizer="l1",
+        pointwise_regularizer=regularizers.L2(0.5),
+    )
+    ready(layer, (4, 5, 2))
+    assert [float(array.mean()) for array in layer.params.values()] == [1, 0, 1]
+    found = [
+        (p.regularizer, p.weight is layer.params[name])
+        for p, name in zip(
+            regularizers.penalties([layer]), ("depthwise_kernel", "pointwise_kernel"), strict=True
+        )
+    ]
+    assert found == [(regularizers.L1(0.01), True), (regularizers.L2(0.5), True)]
+    layer = ready(DepthwiseConv2D(2, depthwise_initializer="ones", depthwise_regularizer="l2"), (4, 5, 2))
+    assert layer.kernel.mean() == 1
+    (penalty,) = regularizers.penalties([layer])
+    assert penalty.weight is layer.params["kernel"]
+    layer.depthwise_regularizer = None
+    assert regularizers.penalties([layer]) == []
+
+
+@pytest.mark.parametrize("make", [DepthwiseConv2D, functools.partial(SeparableConv2D, 4)])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"kernel_size": 0}, "kernel_size: expected a whole number >= 1, received 0"),
+        ({"strides": (1, 0)}, "strides: expected a whole number >= 1, received 0"),
+        ({"padding": "full"}, "padding: expected one of 'same', 'valid', received 'full'"),
+        ({"depth_multiplier": 0}, "depth_multiplier: expected a whole number >= 1, received 0"),
+        ({"depth_multiplier": 1.5}, "depth_multiplier: expected a whole number"),
+        ({"dilation_rate": 0}, "dilation_rate: expected a whole number >= 1, received 0"),
+        ({"activation": "swish"}, "activation: expected one of"),
+        ({"use_bias": 1}, "use_bias: expected True or False, received 1"),
+        ({"depthwise_initializer": "xavier"}, "initializer: expected one of .*received 'xavier'"),
+        ({"depthwise_regularizer": 0.1}, "depthwise_regularizer: expected a name such as"),
+        ({"algorithm": "winograd"}, r"algorithm: expected one of .*'naive', received 'winograd'"),
+    ],
+)
+def test_depthwise_layers_refuse(make, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make(**{"kernel_size": 3, **arguments})
+
+
+@pytest.mark.parametrize(
+    "layer", [DepthwiseConv2D((3, 5), name="deep"), SeparableConv2D(4, (3, 5), name="deep")]
+)
+def test_a_depthwise_kernel_larger_than_its_input(layer):
+    with pytest.raises(ValueError, match=r"deep: width: expected a padded input of at least 5.*received 4"):
+        layer.build((6, 4, 1), np.random.default_rng(0))
+
+
+def test_a_separable_convolution_runs_by_one_algorithm(monkeypatch):
+    """Its own request, for both halves, before that of the context."""
+    seen = []
+    for name in ("conv2d", "conv2d_grad_filter", "conv2d_grad_input"):
+        module = conv.implementation(kernels.choose("conv2d", "naive"))
+        monkeypatch.setattr(module, name, functools.partial(recorded, seen, name, getattr(module, name)))
+        name, module = f"depthwise_{name}", kernels.depthwise.implementation("depthwise_conv2d", "naive")
+        monkeypatch.setattr(module, name, functools.partial(recorded, seen, name, getattr(module, name)))
+    layer = ready(SeparableConv2D(2, 3, algorithm="naive"), (4, 5, 1))
+    with kernels.use_algorithm("im2col"):
+        layer.backward(layer.forward(np.ones((1, 4, 5, 1), np.float32), training=True))
+    assert seen == [
+        *("depthwise_conv2d", "conv2d", "conv2d_grad_filter", "conv2d_grad_input"),
+        *("depthwise_conv2d_grad_filter", "depthwise_conv2d_grad_input"),
+    ]
 
 
 @pytest.mark.parametrize("pool", [MaxPooling2D, AveragePooling2D])

@@ -89,9 +89,10 @@ def operations(model: tinycnn.Sequential) -> tuple[float, float]:
     shape, counts = tuple(model.input_shape or ()), []
     for layer in model:
         shape = layer.compute_output_shape(shape)
-        if "kernel" in layer.params:
+        weights = sum(array.size for name, array in layer.params.items() if name.endswith("kernel"))
+        if weights:
             pixels = shape[0] * shape[1] if len(shape) == 3 else 1
-            counts.append(2.0 * layer.params["kernel"].size * pixels)
+            counts.append(2.0 * weights * pixels)
     return sum(counts), 3 * sum(counts) - counts[0]
 
 

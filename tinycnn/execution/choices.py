@@ -9,8 +9,16 @@ from __future__ import annotations
 
 from tinycnn.kernels import choose
 from tinycnn.kernels.explanation import FILTER_GRADIENT, FORWARD, INPUT_GRADIENT, Row, minimal_filtering
-from tinycnn.kernels.selection import CONVOLUTIONS, Choice, choose_matmul, tile_size
-from tinycnn.layers import AveragePooling2D, Conv2D, Dense, Layer, MaxPooling2D
+from tinycnn.kernels.selection import CONVOLUTIONS, DEPTHWISE, Choice, choose_matmul, tile_size
+from tinycnn.layers import (
+    AveragePooling2D,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Layer,
+    MaxPooling2D,
+    SeparableConv2D,
+)
 from tinycnn.support.checks import Pair
 
 DIRECTIONS = (FORWARD, INPUT_GRADIENT, FILTER_GRADIENT)
@@ -66,6 +74,14 @@ def layer_rows(layer: Layer, images: int) -> list[Row]:
         names = layer.operation, f"{layer.operation}_grad_input"
         choices = [choose(name, layer.algorithm) for name in names]
         return [Row(layer.label, *pair) for pair in zip(DIRECTIONS, choices, strict=False)]
+    if isinstance(layer, DepthwiseConv2D | SeparableConv2D):
+        choices = [choose(name, layer.algorithm) for name in DEPTHWISE]
+        if isinstance(layer, SeparableConv2D):
+            choices = [
+                choice._replace(cause="both halves") if choice.cause == "channels apart" else choice
+                for choice in choices
+            ]
+        return [Row(layer.label, *pair) for pair in zip(DIRECTIONS, choices, strict=True)]
     if isinstance(layer, Dense):
         choice = choose_matmul(images * layer.params["kernel"].size)
         row = choice._replace(algorithm="row", cause="row") if images == 1 else choice

@@ -20,7 +20,18 @@ import numpy as np
 
 from tinycnn.inspection.fields import reads, takes_all
 from tinycnn.inspection.summary import algorithm
-from tinycnn.layers import LAYERS, BatchNormalization, Conv2D, Dense, Flatten, Layer, Reshape, UpSampling2D
+from tinycnn.layers import (
+    LAYERS,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Flatten,
+    Layer,
+    Reshape,
+    SeparableConv2D,
+    UpSampling2D,
+)
 from tinycnn.support import checks
 
 Field = tuple[int, int]
@@ -142,6 +153,11 @@ def macs(layer: Layer) -> int | None:
     outputs = math.prod(layer.compute_output_shape(layer.built_shape))
     if isinstance(layer, Conv2D):
         return outputs * math.prod(layer.params["kernel"].shape[:3])  # KH * KW * C for each output
+    if isinstance(layer, DepthwiseConv2D):
+        return outputs * math.prod(layer.kernel_size)  # KH * KW for each output
+    if isinstance(layer, SeparableConv2D):  # each weight for each pixel of the output
+        depthwise, pointwise = layer.params["depthwise_kernel"], layer.params["pointwise_kernel"]
+        return outputs // layer.filters * (depthwise.size + pointwise.size)
     if isinstance(layer, Dense):
         return outputs * layer.built_shape[0]
     if isinstance(layer, UpSampling2D):

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn import activations
-from tinycnn.inspection.fields import WINDOWED, softmax_axis, window_geometry
+from tinycnn.inspection.fields import CONVOLUTIONS, WINDOWED, kernel_of, softmax_axis, window_geometry
 from tinycnn.inspection.trace import Step
 from tinycnn.layers import (
     Activation,
@@ -27,6 +27,7 @@ from tinycnn.layers import (
     BatchNormalization,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     GaussianNoise,
@@ -35,6 +36,7 @@ from tinycnn.layers import (
     MaxPooling2D,
     ReLU,
     Reshape,
+    SeparableConv2D,
     Softmax,
     UpSampling2D,
     ZeroPadding2D,
@@ -150,6 +152,8 @@ def operation_of(layer: Any) -> str:
         return layer.activation or "linear"
     names: dict[type, str] = {
         Conv2D: "sum",
+        DepthwiseConv2D: "sum",
+        SeparableConv2D: "sum",
         Dense: "sum",
         MaxPooling2D: "maximum",
         AveragePooling2D: "mean",
@@ -168,11 +172,11 @@ def _forward_weights(step: Step, index: Index, positions: list[Index]) -> tuple[
     """Return the weight of each input of an output, and the bias."""
     layer = step.layer
     bias = 0.0
-    if isinstance(layer, Conv2D):
-        weights = layer.params["kernel"][..., index[-1]].ravel()  # in the order of the window
+    if isinstance(layer, Conv2D | SeparableConv2D):
+        weights = kernel_of(layer)[..., index[-1]].ravel()  # in the order of the window
     else:
         weights = np.array([_weight(step, index, position) for position in positions], step.x.dtype)
-    if isinstance(layer, Conv2D | Dense) and layer.use_bias:
+    if isinstance(layer, CONVOLUTIONS | Dense) and layer.use_bias:
         bias = float(layer.params["bias"][index[-1]])
     elif isinstance(layer, BatchNormalization):
         bias = float(step.y[index] - step.x[index] * weights[0])
@@ -184,6 +188,15 @@ def _weight(step: Step, output: Index, position: Index) -> float:
     layer = step.layer
     if isinstance(layer, Conv2D):
         return float(layer.params["kernel"][(*_tap(layer, output, position), position[-1], output[-1])])
+    if isinstance(layer, DepthwiseConv2D):
+        c, m = divmod(output[-1], layer.depth_multiplier)
+        return float(layer.params["kernel"][(*_tap(layer, output, position), c, m)])
+    if isinstance(layer, SeparableConv2D):
+        filters = layer.params["depthwise_kernel"][(*_tap(layer, output, position), position[-1])]
+        first = position[-1] * layer.depth_multiplier
+        return float(
+            filters @ layer.params["pointwise_kernel"][0, 0, first : first + filters.size, output[-1]]
+        )
     if isinstance(layer, Dense):
         return float(layer.params["kernel"][position[0], output[0]])
     if isinstance(layer, GlobalAveragePooling2D):
@@ -262,11 +275,13 @@ def _moved(index: Index, shape: Index, other: Index) -> Index:
 def _window(layer: Any, output: Index, shape: Index) -> Iterator[Index]:
     """Yield the positions in the input that one output reads, row by row, also those in the padding.
 
-    A convolution reads all channels, a pool that of its output.
+    A convolution reads all channels, a pool or a depthwise convolution that of its output.
     """
     row, column, channel = output
     (KH, KW), (SH, SW), ((top, _), (left, _)), (DH, DW) = window_geometry(layer)
-    channels = range(shape[2]) if isinstance(layer, Conv2D) else (channel,)
+    channels = range(shape[2])
+    if not isinstance(layer, Conv2D | SeparableConv2D):
+        channels = range(channel // _multiplier(layer), channel // _multiplier(layer) + 1)
     for i, j, c in itertools.product(range(KH), range(KW), channels):
         yield row * SH - top + i * DH, column * SW - left + j * DW, c
 
@@ -282,7 +297,9 @@ def _windows_of(layer: Any, position: Index, shape: Index) -> Iterator[Index]:
         ]
         for axis in (0, 1)
     ]
-    channels = range(shape[2]) if isinstance(layer, Conv2D) else (position[2],)
+    channels = range(shape[2])
+    if not isinstance(layer, Conv2D | SeparableConv2D):
+        channels = range(position[2] * _multiplier(layer), (position[2] + 1) * _multiplier(layer))
     for output in itertools.product(*along, channels):
         if _inside(output, shape):
             yield output
@@ -300,6 +317,11 @@ def _tap(layer: Any, output: Index, position: Index) -> Pair:
 def _along(axis: int, index: Index, shape: Index) -> list[Index]:
     """Return the positions along an axis."""
     return [(*index[:axis], i, *index[axis + 1 :]) for i in range(shape[axis])]
+
+
+def _multiplier(layer: Any) -> int:
+    """Return how many output channels a layer makes of each, if it looks at each alone."""
+    return layer.depth_multiplier if isinstance(layer, DepthwiseConv2D) else 1
 
 
 def _inside(position: Index, shape: Index) -> bool:

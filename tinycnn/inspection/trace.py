@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from tinycnn.inspection.fields import CONVOLUTIONS
 from tinycnn.layers import (
     Activation,
-    Conv2D,
     Dense,
     Flatten,
     GlobalAveragePooling2D,
@@ -163,7 +163,7 @@ def twin(model: Any) -> list[tuple[str, Layer]]:
             layer.switch_off()
         found.append((name, layer))
         activation = getattr(layer, "activation", None)
-        if isinstance(layer, Conv2D | Dense) and activation not in (None, "linear"):
+        if isinstance(layer, CONVOLUTIONS | Dense) and activation not in (None, "linear"):
             layer.activation = None
             after = Activation(activation)
             after.build(shape, np.random.default_rng(0), layer.dtype)

@@ -39,6 +39,7 @@ SENTENCES = {
     "windows": "compiled loops over the windows",
     "not for pools": "{requester} is for convolutions",
     "channels apart": "each channel has filters of its own",
+    "both halves": "each channel has filters of its own; and the 1x1 convolution after it",
     "not for depthwise": "{requester} is for convolutions that add channels",
     "nothing compiled": "NumPy under {requester}",
     "no compiler": "NumPy, since kernels cannot be compiled",

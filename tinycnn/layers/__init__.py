@@ -13,6 +13,7 @@ from tinycnn.layers.activation import Activation, ReLU, Softmax
 from tinycnn.layers.base import Layer
 from tinycnn.layers.conv import Conv2D
 from tinycnn.layers.dense import Dense
+from tinycnn.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from tinycnn.layers.dropout import Dropout
 from tinycnn.layers.flatten import Flatten
 from tinycnn.layers.gaussian_noise import GaussianNoise
@@ -34,6 +35,7 @@ LAYERS: dict[str, type[Layer]] = {
         BatchNormalization,
         Conv2D,
         Dense,
+        DepthwiseConv2D,
         Dropout,
         Flatten,
         GaussianNoise,
@@ -45,6 +47,7 @@ LAYERS: dict[str, type[Layer]] = {
         Softmax,
         UpSampling2D,
         ZeroPadding2D,
+        SeparableConv2D,
     )
 }
 

@@ -89,7 +89,7 @@ class Conv2D(Layer):
         self.filters = checks.whole("filters", filters, 1)
         self.kernel_size = checks.pair("kernel_size", kernel_size, 1)
         self.strides = checks.pair("strides", strides, 1)
-        self.padding = _check_padding(padding)
+        self.padding = check_padding(padding)
         self.dilation_rate = checks.pair("dilation_rate", dilation_rate, 1)
         self.activation = activations.check(activation)
         self.use_bias = checks.flag("use_bias", use_bias)
@@ -180,7 +180,8 @@ class Conv2D(Layer):
         )
 
 
-def _check_padding(padding: str | int | Pair | Pads) -> str | Pads:
+def check_padding(padding: str | int | Pair | Pads) -> str | Pads:
+    """Return the padding of a convolution: a name, or ((top, bottom), (left, right)); raise ValueError."""
     if isinstance(padding, str):
         return checks.choice("padding", padding, ("valid", "same"))
     sides: Any = (padding, padding) if isinstance(padding, numbers.Integral) else padding

@@ -20,12 +20,12 @@ import numpy as np
 
 from tinycnn import activations
 from tinycnn.datasets.pictures import picture_from_bytes, reduced
-from tinycnn.inspection.fields import WINDOWED, softmax_axis, window_geometry
+from tinycnn.inspection.fields import CONVOLUTIONS, WINDOWED, kernel_of, softmax_axis, window_geometry
 from tinycnn.inspection.saliency import class_occlusion, contributions
 from tinycnn.inspection.terms import operation_of
 from tinycnn.inspection.trace import Step, Trace, by_class, gives_probabilities, trace
 from tinycnn.kernels.selection import requested, use_algorithm
-from tinycnn.layers import Activation, BatchNormalization, Conv2D, Dense, ReLU, Softmax, UpSampling2D
+from tinycnn.layers import Activation, BatchNormalization, Dense, ReLU, Softmax, UpSampling2D
 from tinycnn.serve import views
 from tinycnn.support import files
 
@@ -169,8 +169,9 @@ def described(step: Step) -> Json:
             "pads": [before for before, _ in pads],
             "dilation": dilation,
         }
-    if isinstance(layer, Conv2D | Dense):
-        made |= {name: views.encoded(array) for name, array in layer.params.items()}
+    if isinstance(layer, CONVOLUTIONS | Dense):
+        made["kernel"] = views.encoded(kernel_of(layer))
+        made |= {"bias": views.encoded(layer.params["bias"])} if layer.use_bias else {}
     if isinstance(layer, UpSampling2D):
         made["taps"] = [
             [list(layer.taps(axis, output).items()) for output in range(step.y.shape[axis])]

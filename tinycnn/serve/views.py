@@ -27,9 +27,9 @@ from tinycnn.inspection.saliency import (
     receptive_region,
     saliency,
 )
-from tinycnn.inspection.terms import Terms, backward_terms, forward_terms
+from tinycnn.inspection.terms import Terms, backward_terms, forward_terms, kernel_of
 from tinycnn.inspection.trace import Step, by_class, gives_probabilities, trace
-from tinycnn.layers import Activation
+from tinycnn.layers import Activation, SeparableConv2D
 from tinycnn.metrics import confusion_matrix
 
 MNIST_SHAPE = (28, 28, 1)
@@ -303,7 +303,7 @@ def weights(model: Any) -> Json:
     """Return the kernel of each layer that has one, as bytes; None for others, and for a very large one."""
     layers = []
     for layer in model.layers:
-        kernel = layer.params.get("kernel")
+        kernel = kernel_of(layer) if isinstance(layer, SeparableConv2D) else layer.params.get("kernel")
         sent = kernel is not None and kernel.size <= MOST_WEIGHTS
         layers.append({"name": layer.name, "kernel": as_bytes(kernel) if sent else None})
     return {"layers": layers}

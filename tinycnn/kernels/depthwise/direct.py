@@ -85,7 +85,7 @@ def _fill(
     if b is not None:
         bias[: b.size] = b
     with threads.guard:
-        _correlate(x, w, bias, y, strides, corner, dilation, spread, relu)
+        _correlate_channels(x, w, bias, y, strides, corner, dilation, spread, relu)
 
 
 def depthwise_conv2d_grad_filter(
@@ -181,15 +181,15 @@ def _taps(position, dilation, spread, K):
 
 
 @jit
-def _correlate(x, w, b, y, strides, corner, dilation, spread, relu):
+def _correlate_channels(x, w, b, y, strides, corner, dilation, spread, relu):
     """y (N, OH, OW, C) of x (N, H, W, C), w (KH, KW, C) and b (C), by rows; see `_fill`."""
     operands = x, w, b, y, strides, corner, dilation, spread, relu
-    parallel_for(_correlate_row, y.shape[0] * y.shape[1], operands)
+    parallel_for(_correlate_channels_row, y.shape[0] * y.shape[1], operands)
 
 
 @jit
-def _correlate_row(row, x, w, b, y, strides, corner, dilation, spread, relu):
-    """Do the work of `_correlate` for one row of one image of y.
+def _correlate_channels_row(row, x, w, b, y, strides, corner, dilation, spread, relu):
+    """Do the work of `_correlate_channels` for one row of one image of y.
 
     Outputs that are `spread` apart meet the same taps, and pixels that are `strides` apart.
     """
