@@ -53,6 +53,14 @@ CHAPTERS = (
         "The other layers",
         "Each is one short file. Pools have three algorithms, in the same form as a convolution.",
         (
+            ("layers/depthwise.py", "Each channel alone, and then perhaps a 1x1 convolution."),
+            ("kernels/depthwise/naive.py", "The definition: a convolution without the sum over channels."),
+            ("kernels/depthwise/im2col.py", "One product of arrays for each element of the filter."),
+            (
+                "kernels/primitives/channelwise.py",
+                "The innermost loop: vectors of channels, sums in registers.",
+            ),
+            ("kernels/depthwise/direct.py", "Rows of images, cut where the filter leaves them."),
             ("layers/pooling.py", "Maximum and mean of windows."),
             ("kernels/pool/naive.py", "The definition of the pools."),
             ("kernels/pool/im2col.py", "Pools as reductions over the axes of a window."),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tinycnn import Sequential
-from tinycnn.inspection.terms import backward_terms, forward_terms, kernel_of
+from tinycnn.inspection.fields import kernel_of
+from tinycnn.inspection.terms import backward_terms, forward_terms
 from tinycnn.inspection.trace import trace
 from tinycnn.layers import (
     Activation,

@@ -20,6 +20,7 @@ from tinycnn.layers import (
     BatchNormalization,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     GaussianNoise,
@@ -29,6 +30,7 @@ from tinycnn.layers import (
     MaxPooling2D,
     ReLU,
     Reshape,
+    SeparableConv2D,
     Softmax,
     UpSampling2D,
     ZeroPadding2D,
@@ -66,6 +68,92 @@ def test_conv2d_of_random_sizes(tf, keras, seed, algorithm, dtype):
     ours = Conv2D(F, (KH, KW), strides, padding, use_bias=use_bias, algorithm=algorithm)
     theirs = keras.layers.Conv2D(F, (KH, KW), strides, padding, use_bias=use_bias, dtype=dtype)
     compare_with_keras(tf, ours, theirs, random_array(rng, (N, H, W, C), dtype), rng)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(("size", "dilation"), [(1, (1, 1)), (3, (1, 1)), (1, (3, 2))])
+@pytest.mark.parametrize("multiplier", [1, 3])
+def test_depthwise_conv2d(tf, keras, multiplier, size, dilation, padding, algorithm, dtype):
+    """With strides that are equal, as TensorFlow wants them; others are compared with PyTorch."""
+    rng = np.random.default_rng(1)
+    arguments = {
+        "strides": size,
+        "padding": padding,
+        "depth_multiplier": multiplier,
+        "dilation_rate": dilation,
+    }
+    ours = DepthwiseConv2D((4, 5), **arguments, algorithm=algorithm)
+    theirs = keras.layers.DepthwiseConv2D((4, 5), **arguments, dtype=dtype)
+    compare_with_keras(tf, ours, theirs, random_array(rng, (2, 13, 11, 6), dtype), rng)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(("size", "dilation"), [(1, (1, 1)), (3, (1, 1)), (1, (2, 2))])
+@pytest.mark.parametrize("multiplier", [1, 3])
+def test_separable_conv2d(tf, keras, multiplier, size, dilation, padding, algorithm, dtype):
+    rng = np.random.default_rng(1)
+    arguments = {
+        "strides": size,
+        "padding": padding,
+        "depth_multiplier": multiplier,
+        "dilation_rate": dilation,
+    }
+    ours = SeparableConv2D(7, (4, 5), **arguments, algorithm=algorithm)
+    theirs = keras.layers.SeparableConv2D(7, (4, 5), **arguments, dtype=dtype)
+    compare_with_keras(tf, ours, theirs, random_array(rng, (2, 13, 11, 6), dtype), rng)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_activation_and_bias_of_depthwise_layers(tf, keras, use_bias, activation, dtype):
+    rng = np.random.default_rng(3)
+    how = {"activation": activation, "use_bias": use_bias}
+    x, tolerance = random_array(rng, (4, 9, 8, 5), dtype), activation_tolerance(activation, dtype)
+    theirs = keras.layers.DepthwiseConv2D((2, 3), **how, dtype=dtype)
+    compare_with_keras(tf, DepthwiseConv2D((2, 3), **how), theirs, x, rng, tolerance)
+    theirs = keras.layers.SeparableConv2D(6, (2, 3), **how, dtype=dtype)
+    compare_with_keras(tf, SeparableConv2D(6, (2, 3), **how), theirs, x, rng, tolerance)
+
+
+@pytest.mark.parametrize("initializer", ["glorot_uniform", "glorot_normal", "he_uniform", "he_normal"])
+def test_depthwise_kernels_begin_with_the_same_deviation(keras, initializer):
+    """Of 60,000 values; that of a fan-in without the channels would be eight times as large."""
+    ours = DepthwiseConv2D((5, 6), depth_multiplier=30, depthwise_initializer=initializer)
+    theirs = keras.layers.DepthwiseConv2D((5, 6), depth_multiplier=30, depthwise_initializer=initializer)
+    ours.build((9, 8, 70), np.random.default_rng(0))
+    theirs.build((None, 9, 8, 70))
+    assert ours.kernel.std() == pytest.approx(np.std(theirs.get_weights()[0]), rel=0.02)
+    ours = SeparableConv2D(300, (5, 6), 1, "valid", 1, 2, None, True, initializer, initializer)
+    theirs = keras.layers.SeparableConv2D(
+        *(300, (5, 6)),
+        depth_multiplier=2,
+        depthwise_initializer=initializer,
+        pointwise_initializer=initializer,
+    )
+    ours.build((9, 8, 400), np.random.default_rng(0))
+    theirs.build((None, 9, 8, 400))
+    for our, their in zip(ours.get_weights()[:2], theirs.get_weights()[:2], strict=True):
+        assert our.shape == their.shape
+        assert our.std() == pytest.approx(their.std(), rel=0.02)
+
+
+@pytest.mark.parametrize("cls", ["DepthwiseConv2D", "SeparableConv2D"])
+def test_depthwise_weights_and_attributes_have_keras_names(keras, cls):
+    first = {"SeparableConv2D": (7,)}.get(cls, ())
+    ours = {"DepthwiseConv2D": DepthwiseConv2D, "SeparableConv2D": SeparableConv2D}[cls](
+        *first, (4, 5), depth_multiplier=3
+    )
+    theirs = getattr(keras.layers, cls)(*first, (4, 5), depth_multiplier=3)
+    ours.build((9, 8, 2), np.random.default_rng(0))
+    theirs.build((None, 9, 8, 2))
+    assert list(ours.params) == [weight.path.split("/")[-1] for weight in theirs.weights]
+    for name in ("kernel", "depthwise_kernel", "pointwise_kernel", "bias"):
+        if name in ours.params:
+            assert getattr(ours, name).shape == tuple(getattr(theirs, name).shape)
+    for name in ("kernel_size", "strides", "padding", "depth_multiplier", "dilation_rate", "use_bias"):
+        assert getattr(ours, name) == getattr(theirs, name)
 
 
 @pytest.mark.parametrize("algorithm", ["im2col", "direct"])

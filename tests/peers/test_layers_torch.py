@@ -17,10 +17,12 @@ from tinycnn.layers import (
     BatchNormalization,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     GlobalAveragePooling2D,
     MaxPooling2D,
+    SeparableConv2D,
 )
 
 ALGORITHMS = ["naive", "im2col", "direct"]  # those that take every shape
@@ -54,6 +56,28 @@ def pad(torch, x, padding):
     return torch.nn.functional.pad(x, (left, right, top, bottom))
 
 
+def torch_depthwise(torch, strides, padding, dilation, activation="linear"):
+    """Return a convolution in as many groups as there are channels, and perhaps one of 1x1 after it."""
+
+    def function(x, parameters):
+        kernel, pointwise = parameters.get("kernel"), parameters.get("pointwise_kernel")
+        kernel = parameters["depthwise_kernel"] if kernel is None else kernel  # (KH, KW, C, M)
+        KH, KW, C, M = kernel.shape
+        z = torch.nn.functional.conv2d(
+            pad(torch, images_first(x), padding),
+            kernel.permute(2, 3, 0, 1).reshape(C * M, 1, KH, KW),
+            parameters.get("bias") if pointwise is None else None,
+            stride=strides,
+            dilation=dilation,
+            groups=C,
+        )
+        if pointwise is not None:
+            z = torch.nn.functional.conv2d(z, filters_first(pointwise), parameters.get("bias"))
+        return torch_activation(torch, activation)(channels_last(z))
+
+    return function
+
+
 def torch_conv(torch, strides, padding, dilation, activation="linear"):
     def function(x, parameters):
         z = torch.nn.functional.conv2d(
@@ -76,6 +100,34 @@ def test_conv2d(torch, algorithm, strides, padding, dilation, dtype):
     layer = Conv2D(F, (KH, KW), strides, padding, dilation, algorithm=algorithm)
     x = random_array(rng, (N, H, W, C), dtype)
     compare_with_torch(torch, layer, torch_conv(torch, strides, padding, dilation), x, rng)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(("strides", "padding", "dilation"), GEOMETRIES)
+@pytest.mark.parametrize("multiplier", [1, 2])
+def test_depthwise_and_separable_conv2d(torch, multiplier, algorithm, strides, padding, dilation, dtype):
+    rng = np.random.default_rng(1)
+    x, function = random_array(rng, (2, 13, 11, 3), dtype), torch_depthwise(torch, strides, padding, dilation)
+    layer = DepthwiseConv2D((4, 5), strides, padding, multiplier, dilation, algorithm=algorithm)
+    compare_with_torch(torch, layer, function, x, rng)
+    layer = SeparableConv2D(7, (4, 5), strides, padding, dilation, multiplier, algorithm=algorithm)
+    compare_with_torch(torch, layer, function, x, rng)
+
+
+@pytest.mark.parametrize("algorithm", ["im2col", "direct"])
+@pytest.mark.parametrize("seed", range(8))
+def test_depthwise_conv2d_of_random_sizes(torch, algorithm, seed, dtype):
+    """Channels of one vector and more, with remainders."""
+    rng = np.random.default_rng(seed)
+    N, H, W, C, M, KH, KW = random_sizes(rng)
+    strides = tuple(rng.integers(1, 4, 2).tolist())
+    padding = tuple(map(tuple, rng.integers(0, 4, (2, 2)).tolist()))
+    C += int(rng.integers(0, 60))
+    layer = DepthwiseConv2D(
+        (KH, KW), strides, padding, min(M, 3), activation="relu", use_bias=bool(seed % 2), algorithm=algorithm
+    )
+    function = torch_depthwise(torch, strides, padding, (1, 1), "relu")
+    compare_with_torch(torch, layer, function, random_array(rng, (N, H, W, C), dtype), rng)
 
 
 @pytest.mark.parametrize("algorithm", ["im2col", "direct"])

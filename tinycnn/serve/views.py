@@ -20,6 +20,7 @@ import numpy as np
 from tinycnn.datasets import digit_steps, unlike_mnist
 from tinycnn.datasets.pictures import picture_from_bytes, reduced
 from tinycnn.inspection.costs import receptive_fields
+from tinycnn.inspection.fields import kernel_of
 from tinycnn.inspection.saliency import (
     class_occlusion,
     contributions,
@@ -27,7 +28,7 @@ from tinycnn.inspection.saliency import (
     receptive_region,
     saliency,
 )
-from tinycnn.inspection.terms import Terms, backward_terms, forward_terms, kernel_of
+from tinycnn.inspection.terms import Terms, backward_terms, forward_terms
 from tinycnn.inspection.trace import Step, by_class, gives_probabilities, trace
 from tinycnn.layers import Activation, SeparableConv2D
 from tinycnn.metrics import confusion_matrix
