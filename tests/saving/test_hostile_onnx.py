@@ -495,6 +495,32 @@ def test_small_files_that_take_memory(tmp_path, make):
     refused(saved(tmp_path / "m.onnx", *make()), memory=30 * 2**20)
 
 
+def nested(*tags, count=10**6):
+    """A file of very many empty messages: two bytes each, in messages of these tags."""
+    content = bytes([tags[-1], 0]) * count
+    for tag in tags[-2::-1]:
+        length, size = len(content), bytearray()
+        while length > 127:
+            size.append(length & 127 | 128)
+            length >>= 7
+        content = bytes([tag, *size, length]) + content
+    return b"\x08\x08B\x02\x10\x0d" + content
+
+
+GRAPH, NODE, TENSOR, INPUT, ATTRIBUTE, OPSET = 0x3A, 0x0A, 0x2A, 0x5A, 0x2A, 0x42
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [(OPSET,), (GRAPH, NODE), (GRAPH, TENSOR), (GRAPH, INPUT), (GRAPH, NODE, ATTRIBUTE), (GRAPH, NODE, NODE)],
+    ids=str,
+)
+def test_empty_messages_are_counted_before_they_are_parsed(tmp_path, tags):
+    """The parser would take hundred bytes for each two of the file."""
+    (tmp_path / "m.onnx").write_bytes(nested(*tags))
+    refused(tmp_path / "m.onnx", "expected at most 300000 fields of protobuf")
+
+
 @pytest.mark.parametrize("shape", [("N", 2**30), ("N", 2**30, 2**30), ("N", 2**30, 2**30, 2**30)], ids=str)
 def test_a_number_for_each_of_very_many_channels(tmp_path, shape):
     """A constant of one number would become a layer with as many as the input is declared to have."""

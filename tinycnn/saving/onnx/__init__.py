@@ -16,7 +16,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tinycnn.saving.onnx import exporting, importing
+from tinycnn.saving.onnx import exporting, importing, wire
 from tinycnn.saving.snapshot import Snapshot
 from tinycnn.support.files import atomic_path
 
@@ -73,6 +73,7 @@ def _parse(path: str | os.PathLike[str]) -> tuple[Any, int]:
     from onnx import ModelProto
 
     content = Path(path).read_bytes()
+    wire.check_count(content, ModelProto.DESCRIPTOR)
     model = ModelProto()
     try:
         model.ParseFromString(content)

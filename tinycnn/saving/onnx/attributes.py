@@ -36,12 +36,14 @@ class Attributes:
     def __init__(self, label: str, attributes: Any) -> None:
         self.label = label
         self._values: dict[str, tuple[str, Any]] = {}
-        for attribute in attributes:
+        for attribute in attributes[: LONGEST + 1]:
             name = attribute.name
             if attribute.type not in FIELDS or attribute.ref_attr_name or name in self._values:
                 raise ValueError(f"{label}: expected numbers and texts as attributes, received {name!r:.100}")
             kind = FIELDS[attribute.type]
             self._values[name] = kind, getattr(attribute, kind)
+        if len(self._values) > LONGEST:
+            raise ValueError(f"{label}: expected at most {LONGEST} attributes, received more")
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
@@ -64,18 +66,12 @@ class Attributes:
     def wholes(self, name: str, default: Any) -> Any:
         """Return a list of whole numbers."""
         value = self._take(name, "ints", default)
-        if value is None:
-            return None
-        if len(value) > LONGEST:
-            raise ValueError(
-                f"{self.label}: {name}: expected at most {LONGEST} numbers, received {len(value)}"
-            )
-        return [self._limited(name, number) for number in value]
+        return None if value is None else [self._limited(name, n) for n in self._short(name, value)]
 
     def reals(self, name: str, default: Any) -> Any:
         """Return a list of floats."""
         value = self._take(name, "floats", default)
-        return None if value is None else list(value)
+        return None if value is None else self._short(name, value)
 
     def text(self, name: str, default: str) -> str:
         """Return a short text."""
@@ -98,6 +94,13 @@ class Attributes:
             raise ValueError(
                 f"{self.label}: {next(iter(self._values))!r:.100} is no attribute that tinycnn reads"
             )
+
+    def _short(self, name: str, value: Any) -> list[Any]:
+        if len(value) > LONGEST:
+            raise ValueError(
+                f"{self.label}: {name}: expected at most {LONGEST} numbers, received {len(value)}"
+            )
+        return list(value)
 
     def _limited(self, name: str, value: int) -> int:
         if abs(value) > MOST and name not in SLICES:

@@ -83,8 +83,10 @@ class Graph:
         self._opset = _opset(model)
         if model.functions or model.graph.sparse_initializer:
             raise ValueError("model: expected no functions and no sparse tensors, received some")
-        if len(self._graph.node) > MOST_NODES:
-            raise ValueError(f"model: expected at most {MOST_NODES} nodes, received {len(self._graph.node)}")
+        for what in ("node", "initializer", "input", "output"):  # before any is looked at
+            count = len(getattr(self._graph, what))
+            if count > MOST_NODES:
+                raise ValueError(f"model: expected at most {MOST_NODES} {what}s, received {count}")
         self._tensors = {tensor.name: tensor for tensor in self._graph.initializer}
         if len(self._tensors) != len(self._graph.initializer):
             raise ValueError("model: expected tensors with names of their own, received a name twice")
@@ -106,7 +108,8 @@ class Graph:
         label = f"input {inputs[0].name!r:.100}"
         if kind != "tensor_type" or value.elem_type not in (*FLOATS, *INTEGERS):
             raise ValueError(f"{label}: expected a tensor of numbers, received {kind} of {value.elem_type}")
-        sizes = [d.dim_value if d.HasField("dim_value") else None for d in value.shape.dim]
+        dimensions = value.shape.dim[: tensors.MOST_AXES + 1]
+        sizes = [d.dim_value if d.HasField("dim_value") else None for d in dimensions]
         inner = [size for size in sizes[1:] if size is not None and 1 <= size <= MOST]
         if len(sizes) < 2 or len(inner) != len(sizes) - 1 or len(sizes) > tensors.MOST_AXES:
             raise ValueError(f"{label}: expected fixed sizes after the batch's, received {sizes!s:.200}")

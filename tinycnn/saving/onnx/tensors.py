@@ -53,7 +53,7 @@ def array(tensor: Any, folder: Path) -> np.ndarray:
     if tensor.data_type not in TYPES:
         expected = ", ".join(NAMES.values())
         raise ValueError(f"{name}: expected a type of {expected}, received ONNX's type {tensor.data_type}")
-    shape = tuple(tensor.dims)
+    shape = tuple(tensor.dims[: MOST_AXES + 1])
     if len(shape) > MOST_AXES or min(shape, default=0) < 0:
         raise ValueError(f"{name}: expected up to {MOST_AXES} axes of sizes >= 0, received {shape!s:.200}")
     if tensor.HasField("segment"):
@@ -85,7 +85,8 @@ def _from_numbers(name: str, tensor: Any, used: list[str], count: int) -> np.nda
     received = len(getattr(tensor, numbers))
     if used != [numbers] or received != count:
         raise ValueError(f"{name}: expected {count} numbers in {numbers}, received {received}, and {used}")
-    values = np.array(getattr(tensor, numbers))
+    kind = np.float64 if numbers in ("float_data", "double_data") else np.int64
+    values = np.fromiter(getattr(tensor, numbers), kind, count)
     if stored == "<f2":
         if values.min() < 0 or values.max() > 0xFFFF:
             raise ValueError(f"{name}: expected float16 as numbers below 65536, received others")
