@@ -129,14 +129,23 @@ def keras_networks(k):
             k.MaxPooling2D(2),
             k.Dropout(0.3),
         ],
-        "dense": [k.Conv2D(5, 2, "same"), k.LeakyReLU(0.3), k.Flatten(), k.Dense(3, activation="softmax")],
+        "dense": [
+            k.Conv2D(5, 2, padding="same"),
+            k.LeakyReLU(0.3),
+            k.Flatten(),
+            k.Dense(3, activation="softmax"),
+        ],
         "vectors": [k.Flatten(), k.Dense(7, activation="tanh"), k.BatchNormalization(), k.Dense(3)],
-        "means": [k.AveragePooling2D(3, 2, "same"), k.GlobalAveragePooling2D(), k.Dense(3, "sigmoid")],
+        "means": [
+            k.AveragePooling2D(3, 2, padding="same"),
+            k.GlobalAveragePooling2D(),
+            k.Dense(3, activation="sigmoid"),
+        ],
         "rescaled": [k.Rescaling(1 / 255, 0.5), k.Conv2D(4, 3), k.ReLU(6.0), k.GlobalMaxPooling2D()],
         "depthwise": [k.DepthwiseConv2D(3, padding="same"), k.SeparableConv2D(4, 2, activation="relu")],
         "larger": [k.ZeroPadding2D(((1, 2), (0, 1))), k.UpSampling2D((2, 3)), k.Conv2D(3, 2)],
         "bilinear": [k.UpSampling2D(2, interpolation="bilinear"), k.Softmax()],
-        "softmax of rows": [k.Conv2D(4, 3), k.Softmax(1), k.MaxPooling2D(3, 2, "same"), k.Flatten()],
+        "softmax of rows": [k.Conv2D(4, 3), k.Softmax(1), k.MaxPooling2D(3, 2, padding="same"), k.Flatten()],
         "shapes": [k.Flatten(), k.Dense(24), k.Reshape((2, 3, 4)), k.Conv2D(3, 2), k.Reshape((3, 2))],
     }
 

@@ -4,8 +4,8 @@
 
     bytes -> tag, length, content; tag, number; ... -> how many fields all messages have
 
-An empty message takes two bytes in a file and some hundred in memory. The parser makes all of them, so a small
-file could take all memory. The numbers of a tensor are one field, however many there are.
+An empty message takes two bytes in a file and some hundred in memory. The parser makes all of them, so a
+small file could take all memory. The numbers of a tensor are one field, however many there are.
 """
 
 from __future__ import annotations
@@ -27,30 +27,32 @@ def check_count(content: bytes, descriptor: Any) -> None:
         Of the message that the file holds.
     """
     inner: dict[str, dict[int, Any]] = {}
-    count, spans = 0, [(0, len(content), descriptor)]
-    while spans:
-        place, end, message = spans.pop()
+    count, open_messages = 0, [(0, len(content), descriptor)]
+    while open_messages:
+        place, end, message = open_messages.pop()
         if message.full_name not in inner:
             fields = message.fields_by_number.items()
             inner[message.full_name] = {number: field.message_type for number, field in fields}
-        messages = inner[message.full_name]
         while place < end:
             count += 1
             if count > MOST:
                 raise ValueError(f"expected at most {MOST} fields of protobuf, received more")
             tag, place = _varint(content, place, end)
-            kind = tag & 7
-            if kind == VARINT:
-                _, place = _varint(content, place, end)
-            elif kind in FIXED:
-                place += FIXED[kind]
-            elif kind == LENGTH:
-                size, place = _varint(content, place, end)
-                if messages.get(tag >> 3) is not None:
-                    spans.append((place, min(place + size, end), messages[tag >> 3]))
-                place += size
-            else:
+            size, place = _size(content, place, end, tag & 7)
+            child = inner[message.full_name].get(tag >> 3) if tag & 7 == LENGTH else None
+            if child is not None and size:
+                open_messages += [(place + size, end, message), (place, min(place + size, end), child)]
                 break
+            place += size
+
+
+def _size(content: bytes, place: int, end: int, kind: int) -> tuple[int, int]:
+    """Return how many bytes a field has from a place on, and that place, which is behind its length."""
+    if kind == LENGTH:
+        return _varint(content, place, end)
+    if kind == VARINT:
+        return 0, _varint(content, place, end)[1]
+    return FIXED.get(kind, end - place), place  # after an unknown kind nothing can be read
 
 
 def _varint(content: bytes, place: int, end: int) -> tuple[int, int]:
