@@ -59,7 +59,7 @@ class Node:
         return index < len(self.inputs) and self.inputs[index] is not None
 
     def constant(self, index: int, what: str, axes: int | None = None) -> np.ndarray:
-        """Return an input that must be a constant, with so many `axes` if they are given."""
+        """Return an input that must be a constant, with `axes` axes if that is given."""
         value = self.inputs[index] if index < len(self.inputs) else None
         if not isinstance(value, np.ndarray):
             self.refuse(f"{what}: expected a constant, received {'nothing' if value is None else 'images'}")

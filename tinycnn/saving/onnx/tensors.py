@@ -47,7 +47,7 @@ def array(tensor: Any, folder: Path) -> np.ndarray:
     ------
     ValueError
         For a type that tinycnn does not read, numbers that do not fill the shape, and a file of numbers that
-        is none of the model's.
+        is not the model's.
     """
     name = f"tensor {tensor.name!r:.100}"
     if tensor.data_type not in TYPES:
