@@ -30,7 +30,7 @@ FLOORS = [
     {"models"},
     {"recipes", "warmup"},
     {"__init__"},
-    {"distributed", "serve", "teach"},
+    {"distributed", "serve", "sklearn", "teach"},
     {"cli"},
     {"__main__"},
 ]
@@ -64,6 +64,7 @@ GUARDED = {
     "numba": (*(f"kernels/{place}" for place in COMPILED), "cli/self_test.py"),
     "onnx": ("saving/onnx/",),
     "safetensors": ("saving/safetensors.py",),
+    "sklearn": ("sklearn/",),
     "threadpoolctl": ("kernels/runtime/threads.py",),
     "torch": ("saving/torch_files.py",),
     "tqdm": ("training/progress.py",),
@@ -296,7 +297,7 @@ def test_every_public_thing_has_a_docstring(path):
 
 def test_import_is_light_and_silent():
     """No compiler, no HDF5, no plots before they are needed; nothing printed."""
-    heavy = "{'numba', 'h5py', 'matplotlib', 'onnx', 'PIL', 'safetensors', 'torch'}"
+    heavy = {"numba", "h5py", "matplotlib", "onnx", "PIL", "safetensors", "sklearn", "torch"}
     code = f"import sys, tinycnn; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")

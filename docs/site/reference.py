@@ -43,10 +43,15 @@ MODULES = (
     "saving.onnx",
     "recipes",
     "distributed",
+    "sklearn",
     "teach",
 )
-#: Where the methods that a class inherits are not listed again: bases that Python has, and public bases.
-BUILT_IN = ("object", "tuple", "dict", "Exception", "ValueError", "ABC", "Protocol")
+#: Where the methods that a class inherits are not listed again: bases that Python and scikit-learn have, and
+#: public bases.
+BUILT_IN = (
+    *("object", "tuple", "dict", "Exception", "ValueError", "ABC", "Protocol"),
+    *("BaseEstimator", "ClassifierMixin"),
+)
 
 
 def module_of(name: str) -> ModuleType:

@@ -1,0 +1,28 @@
+"""scikit-learn's own checks of an estimator, of which none is expected to fail; and real images."""
+
+import pytest
+
+pytest.importorskip("sklearn", reason='pip install "tinycnn[sklearn]"')
+
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from tests.sklearn import small_networks
+from tinycnn.datasets import load_mnist
+from tinycnn.sklearn import CNNClassifier
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")]
+
+CLASSIFIERS = [CNNClassifier(n_threads=1), CNNClassifier(small_networks.layers, n_threads=1, model__units=64)]
+
+
+@parametrize_with_checks(CLASSIFIERS)
+def test_check(estimator, check):
+    check(estimator)
+
+
+def test_mnist():
+    """The first 400 images, as bytes and in rows."""
+    (x, y), (x_test, y_test) = load_mnist()
+    classifier = CNNClassifier(epochs=8, random_state=0).fit(x[:400].reshape(400, 784), y[:400])
+    assert classifier.image_shape_ == (28, 28, 1)
+    assert classifier.score(x_test[:500], y_test[:500]) > 0.85
