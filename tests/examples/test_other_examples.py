@@ -51,6 +51,22 @@ def test_conv_three_ways(capsys, monkeypatch):
 
 
 @pytest.mark.slow
+def test_sklearn_grid(run):
+    """Four candidates in two processes; the best of them is the one with the highest score."""
+    pytest.importorskip("sklearn", reason='pip install "tinycnn[sklearn]"')
+    import sklearn_grid
+
+    done = run(sklearn_grid.main, "--images", 300, "--epochs", 4)
+    assert (done.status, done.err) == (0, "")
+    *candidates, last = done.out.splitlines()
+    scores = {line[8:]: float(line[:6]) for line in candidates}
+    assert len(scores) == 4
+    best, accuracy = re.findall(r"best: (.*), on test images ([\d.]+)", last)[0]
+    assert scores[best] == max(scores.values())
+    assert float(accuracy) > 0.6
+
+
+@pytest.mark.slow
 def test_mnist_cnn_runs_as_it_is(capsys, monkeypatch, small_set, tmp_path):
     """Its 12 epochs on 300 images, from another folder; the accuracy that it prints is that of its model."""
     load_mnist = datasets.load_mnist
