@@ -2,7 +2,7 @@
 
 ::
 
-    images (N, 28, 28) of bytes -> CNNClassifier -> GridSearchCV over rates and filters -> the best one, tested
+    images (N, 28, 28) of bytes -> CNNClassifier -> GridSearchCV over rates and filters -> the best
 
 With `--dask` the processes are those of a Dask cluster on this machine: `pip install "dask[distributed]"`.
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +51,10 @@ MODULES = (
 #: public bases.
 BUILT_IN = (
     *("object", "tuple", "dict", "Exception", "ValueError", "ABC", "Protocol"),
-    *("BaseEstimator", "ClassifierMixin"),
+    *("BaseEstimator", "ClassifierMixin", "_MetadataRequester"),
 )
+#: Methods that scikit-learn puts into a class of its own accord; their text refers to its own pages.
+REQUESTS = re.compile(r"set_\w+_request")
 
 
 def module_of(name: str) -> ModuleType:
@@ -100,7 +103,9 @@ def entry(module: str, name: str, value: Any) -> str:
     if inspect.isclass(value):
         kind = "autoexception" if issubclass(value, Exception) else "autoclass"
         stop = ", ".join((*BUILT_IN, *bases(value)))
-        return f".. {kind}:: {module}.{name}\n   :members:\n   :inherited-members: {stop}"
+        directive = f".. {kind}:: {module}.{name}\n   :members:\n   :inherited-members: {stop}"
+        left_out = ", ".join(filter(REQUESTS.fullmatch, dir(value)))
+        return f"{directive}\n   :exclude-members: {left_out}" if left_out else directive
     if inspect.isroutine(value):
         return f".. autofunction:: {module}.{name}"
     return f".. autodata:: {module}.{name}\n   :no-value:"
