@@ -190,7 +190,7 @@ def test_a_graph_is_refused(either_keras, tmp_path):
         for model, message in (
             (branched, "layer 'first': expected one layer after it|layer 'sum': expected one input"),
             (multiplied, "layer '.*mul.*': expected"),
-            (twice, "layer 'shared': expected one use in the model, received 2"),
+            (twice, "layer 'shared': expected one use in the model, received"),
         ):
             model.save(tmp_path / f"x.{suffix}")
             with pytest.raises(ValueError, match=message):

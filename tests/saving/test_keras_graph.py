@@ -152,6 +152,11 @@ def second_output(layers, form):
     layers[2]["inbound_nodes"] = json.loads(json.dumps([call(form, "conv")]).replace("0, 0", "0, 1"))
 
 
+def second_call(layers, form):
+    """Of a layer that is shared."""
+    layers[2]["inbound_nodes"] = json.loads(json.dumps([call(form, "conv")]).replace("0, 0", "1, 0"))
+
+
 def no_list(layers, form):
     layers[2]["inbound_nodes"] = None
 
@@ -184,6 +189,7 @@ def no_entry(layers, form):
         (a_lambda, "layer 'flat': expected one of .*, received 'Lambda'"),
         (a_model, "layer 'flat': expected one of .*, received 'Functional'"),
         (second_output, "layer 'flat': expected the first output of a layer"),
+        (second_call, "layer 'conv': expected one use in the model, received call 1 of it"),
         (no_list, "layer 'flat': expected a list of inbound_nodes, received None"),
         (same_name, "layer 4: expected a name of its own, received 'flat'"),
         (no_name, r"layer 4: expected a name of its own, received \['out'\]"),

@@ -161,7 +161,7 @@ def _read_weights(root: h5.Group, stored: int, snapshot: Snapshot) -> None:
 
 def _to_training(compile_config: Any, own: dict[str, Any]) -> dict[str, Any] | None:
     """Return the `Snapshot.training` of a compile_config; None for a model that is not compiled."""
-    if compile_config is None:
+    if compile_config in (None, {}):
         return None
     if not isinstance(compile_config, dict):
         raise ValueError(f"compile_config: expected a dictionary, received {compile_config!r:.200}")

@@ -79,13 +79,20 @@ def _only_end(config: dict[str, Any], key: str) -> str:
         ends = [ends]
     if not isinstance(ends, list) or len(ends) != 1 or not _is_history(ends[0]):
         raise ValueError(f"model: {key}: expected one layer, as in a Sequential, received {ends!r:.200}")
-    name: str = ends[0][0]
-    return name
+    return _only_call(ends[0])
 
 
 def _is_history(value: Any) -> bool:
-    """Return whether a value is a layer, the number of its call and the number of its output."""
-    return isinstance(value, list) and len(value) >= 3 and isinstance(value[0], str) and value[1:3] == [0, 0]
+    """Return whether a value is a layer, the number of its call and the number of its output, the first."""
+    return isinstance(value, list) and len(value) >= 3 and isinstance(value[0], str) and value[2] == 0
+
+
+def _only_call(history: list[Any]) -> str:
+    """Return the name of a layer; raise ValueError for another call of it than the first."""
+    name, number = history[:2]
+    if number != 0:
+        raise ValueError(f"layer {name!r}: expected one use in the model, received call {number!r:.99} of it")
+    return str(name)
 
 
 def _source(name: str, entry: dict[str, Any], is_input: bool) -> str | None:
@@ -135,7 +142,7 @@ def _call(name: str, call: Any) -> tuple[list[str], dict[str, Any]]:
         arguments = extra[0] if extra else {}
     if not isinstance(arguments, dict) or not all(_is_history(history) for history in histories):
         raise ValueError(f"layer {name!r}: expected the first output of a layer, received {call!r:.200}")
-    return [str(history[0]) for history in histories], arguments
+    return [_only_call(history) for history in histories], arguments
 
 
 def _history(tensor: Any) -> Any:
