@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from tinycnn import optimizers
 from tinycnn.saving import (
     h5,
     hdf5,
@@ -166,8 +167,19 @@ def _to_training(compile_config: Any, own: dict[str, Any]) -> dict[str, Any] | N
     if not isinstance(compile_config, dict):
         raise ValueError(f"compile_config: expected a dictionary, received {compile_config!r:.200}")
     training = {key: _unmarked(value) for key, value in compile_config.items()}
-    training["optimizer_config"] = training.pop("optimizer", DEFAULT_OPTIMIZER)
+    training["optimizer_config"] = _named_optimizer(training.pop("optimizer", DEFAULT_OPTIMIZER))
     return keras_training.to_training(training, own)
+
+
+def _named_optimizer(value: Any) -> Any:
+    """Return an optimizer that is given by its name with its learning rate; anything else stays.
+
+    No Keras that writes `.keras` has other defaults than tinycnn, as older ones had.
+    """
+    if not isinstance(value, str) or value.lower() not in keras_training.OPTIMIZERS:
+        return value
+    rate = optimizers.get(value.lower()).get_config()["learning_rate"]
+    return {"class_name": value, "config": {"learning_rate": rate}}
 
 
 def _unmarked(value: Any) -> Any:

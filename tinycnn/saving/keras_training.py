@@ -175,7 +175,7 @@ def _to_optimizer(keras: Any, notes: list[str]) -> dict[str, Any]:
     if name == "adamw" and config.get("weight_decay", 0) is None:
         arguments["weight_decay"] = None  # not tinycnn's default
     rate = arguments.get("learning_rate")
-    if rate is None and not isinstance(keras, str):  # a name alone stands for Keras' defaults
+    if rate is None:
         notes.append(f"the file has no learning rate, so the default of {class_name} is used")
     if isinstance(rate, dict):
         arguments["learning_rate"] = _to_rate(rate)
