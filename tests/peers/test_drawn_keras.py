@@ -12,7 +12,7 @@ from tinycnn import load_model
 FEW = settings(
     derandomize=True,
     deadline=None,
-    max_examples=25,
+    max_examples=12,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -39,9 +39,9 @@ def exchanged(keras, model, folder, suffix):
     return theirs
 
 
+@pytest.mark.parametrize("suffix", ["h5", "keras"])
 @FEW
 @given(model=networks())
-@pytest.mark.parametrize("suffix", ["h5", "keras"])
 def test_with_keras_3(keras, folder, suffix, model):
     theirs = exchanged(keras, model, folder, suffix)
     theirs.save_weights(folder / "theirs.weights.h5")
