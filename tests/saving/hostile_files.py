@@ -35,14 +35,14 @@ TEXTS = {
 }
 
 
-def refused(path, match=None, memory=30 * MIB):
+def refused(path, match=None, memory=30 * MIB, load=load_model):
     """The file is refused, by name, before memory is taken."""
     tracemalloc.start()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of moments that do not fit; what follows is worse
             with pytest.raises(ValueError, match=match) as caught:
-                load_model(path)
+                load(path)
         assert tracemalloc.get_traced_memory()[1] < memory
     finally:
         tracemalloc.stop()

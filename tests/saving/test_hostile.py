@@ -148,6 +148,26 @@ def test_input_shapes_that_do_not_fit_the_layers(tmp_path, suffix, shape):
     refused(path)
 
 
+@pytest.mark.parametrize(
+    "shape", [None, 5, "ab", [10**6, 10**6, 2], [4.0, 6, 2], [-4, -6, 2], {"a": 1}, []], ids=str
+)
+@pytest.mark.parametrize("built", [True, False])
+def test_weights_of_a_model_with_another_input_shape(tmp_path, shape, built):
+    """Taken by `load_weights`, which builds a model for the shape in the file if it is not built."""
+    path = saved(tmp_path / "m.npz")
+    model = conv_and_dense()
+    if not built:
+        model = type(model).from_config({**model.get_config(), "input_shape": None})
+    edit_header(path, lambda header: header["config"].update(input_shape=shape))
+    if built and shape in ([10**6, 10**6, 2], []):
+        model.load_weights(path)  # these are shapes, and are not used
+    else:
+        refused(path, load=model.load_weights)
+    edit_header(path, lambda header: header["config"].pop("input_shape"))
+    refused(path, load=model.load_weights)
+    assert model.built == built
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_layers_without_their_weights_and_weights_without_their_layers(tmp_path, suffix):
     """The counts must agree."""

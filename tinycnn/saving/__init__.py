@@ -14,6 +14,7 @@ moments that are NaN or infinite are read, with a warning that names them. PyTor
 own restricted reader opens them.
 """
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ import numpy as np
 
 from tinycnn.saving import hdf5, keras_archive, npz, npz_arrays, onnx, safetensors, torch_files, weights_h5
 from tinycnn.saving.snapshot import Snapshot, check
+from tinycnn.saving.stored import listed
+from tinycnn.saving.structure import weight_shapes
 from tinycnn.saving.torch_state import from_torch_state_dict, to_torch_state_dict
 from tinycnn.support import checks
 
@@ -206,7 +209,7 @@ def read_weights(
     weights : list of (str, ndarray)
         "layer/weight" and values. Shapes may differ from the model's.
     input_shape : list of int or None
-        None for weights alone.
+        None for weights alone. A model that `config` says is not built has the size of the weights with it.
     """
     reader = _READ_WEIGHTS.get(Path(path).suffix.lower())
     if reader is not None:
@@ -215,8 +218,18 @@ def read_weights(
             if alone is not None:
                 _warn_of_values(path, Snapshot(config, alone))
                 return alone, None
-    snapshot = read(path)
-    return snapshot.weights, snapshot.config["input_shape"]
+    with reading(path) as snapshot:
+        input_shape = [checks.whole("input_shape", size, 1) for size in snapshot.config["input_shape"]]
+        if config["input_shape"] is None:
+            _check_sizes({**config, "input_shape": input_shape}, snapshot.weights)
+    return snapshot.weights, input_shape
+
+
+def _check_sizes(config: dict[str, Any], weights: Weights) -> None:
+    """Raise ValueError unless a model that a file would build is as large as the weights of the file."""
+    own, found = weight_shapes(config), {name: array.shape for name, array in weights}
+    if sum(map(math.prod, own.values())) != sum(map(math.prod, found.values())):
+        raise ValueError(f"weights: expected {listed(own)}, received {listed(found)}")
 
 
 def format_of(path: str | os.PathLike[str]) -> ModuleType:
