@@ -7,6 +7,7 @@ dense_only         (4, 5, 1)                               runs of training: dro
 small              (7, 6, 2)                               `Sequential`: a little of everything
 every_layer        (13, 11, 2)                             files: every layer, no argument at its default
 plain_layers       (6, 5, 2)                               layers without weights that `every_layer` lacks
+by_channel         (9, 8, 3)                               files: depthwise and separable convolutions
 conv_and_dense     (4, 6, 2)                               files: the smallest with a convolution
 two_fused          (11, 13, 3)                             fused layers, with and without dropout and bias
 winograd           (13, 12, 2)                             training steps that use every kernel
@@ -24,6 +25,7 @@ from tinycnn.layers import (
     BatchNormalization,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     GaussianNoise,
@@ -33,6 +35,7 @@ from tinycnn.layers import (
     MaxPooling2D,
     ReLU,
     Reshape,
+    SeparableConv2D,
     Softmax,
     UpSampling2D,
     ZeroPadding2D,
@@ -142,6 +145,41 @@ def plain_layers(dtype="float32"):
         Softmax(),
     ]
     return Sequential(layers, seed=11, dtype=dtype, name="plain")
+
+
+def by_channel(dtype="float32"):
+    """Return a network of convolutions that take each channel for itself, no argument at its default."""
+    layers = [
+        DepthwiseConv2D(
+            (3, 2),
+            strides=(1, 2),
+            padding=((1, 0), (2, 1)),
+            depth_multiplier=2,
+            activation="tanh",
+            depthwise_initializer="he_normal",
+            bias_initializer="ones",
+            algorithm="im2col",
+            name="first",
+            depthwise_regularizer="l2",
+        ),
+        SeparableConv2D(
+            5,
+            (2, 3),
+            padding="same",
+            dilation_rate=(2, 1),
+            depth_multiplier=3,
+            activation="relu",
+            use_bias=False,
+            depthwise_initializer="glorot_normal",
+            pointwise_initializer="he_uniform",
+            algorithm="im2col",
+            pointwise_regularizer="l1",
+        ),
+        DepthwiseConv2D(2, use_bias=False, algorithm="im2col"),
+        GlobalAveragePooling2D(),
+        Dense(3, activation="softmax"),
+    ]
+    return Sequential(layers, seed=11, input_shape=(9, 8, 3), dtype=dtype, name="by_channel")
 
 
 def conv_and_dense(**compiled):

@@ -241,10 +241,9 @@ def test_other_compressions(archive, method):
 
 
 @pytest.mark.parametrize("member", [CONFIG, WEIGHTS, METADATA, "assets/x"])
-@pytest.mark.parametrize("size", [MIB + 1, 20 * MIB])
-def test_a_zip_bomb(archive, member, size):
+def test_a_zip_bomb(archive, member):
     """Zeros, of which deflate makes a thousandth."""
-    contents = {**archives.members(archive), member: bytes(size)}
+    contents = {**archives.members(archive), member: bytes(4 * MIB)}
     archives.put_together(archive, contents.items(), zipfile.ZIP_DEFLATED)
     refused(archive, "expected at most 100 times the .* bytes that are stored", memory=3 * MIB)
 
