@@ -35,9 +35,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from tests.saving.fuzz_inputs import FORMATS
+from tests.saving import fuzz_exchange, fuzz_inputs
 from tinycnn.support.files import atomic_path
 
+FORMATS = fuzz_inputs.OWN | fuzz_exchange.SHARED
 SECONDS, MEMORY = 5, 2**30
 LONGEST = 60  # seconds of waiting, for a child that uses no processor time
 

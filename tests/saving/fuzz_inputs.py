@@ -1,4 +1,7 @@
-"""Inputs of the fuzz program: for each format, good files, how they are damaged, and how they are read."""
+"""Inputs of the fuzz program: for each format, good files, how they are damaged, and how they are read.
+
+Here are HDF5 and the files of tinycnn alone; `fuzz_exchange` has the formats that more tools share.
+"""
 
 import gzip
 import io
@@ -8,7 +11,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from safetensors.numpy import save
 
 from tests.networks import conv_and_dense
 from tests.saving import mutations
@@ -16,7 +18,7 @@ from tests.saving.mutations import damaged, pick, resealed, spliced
 from tests.saving.saved_models import GOLDEN, data, trained
 from tinycnn import load_model
 from tinycnn.datasets.idx import read_idx, write_idx
-from tinycnn.saving import h5, to_torch_state_dict
+from tinycnn.saving import h5
 from tinycnn.saving.h5 import source
 from tinycnn.training import EarlyStopping, ReduceLROnPlateau, WeightAverage
 from tinycnn.training.checkpoint import Checkpoint, Position, run_settings
@@ -172,7 +174,7 @@ class Npz(Format):
             return mutations.zip_members(rng, content)
         if how < 0.6:
             return mutations.zip_json(rng, content)
-        found = damaged(rng, content, _zip_spots(content))
+        found = damaged(rng, content, zip_spots(content))
         return mutations.sealed_archive(found) if rng.random() < 0.8 else found
 
     def read(self, path):
@@ -184,7 +186,7 @@ def _without_times(content):
         return mutations.zipped([(info.filename, archive.read(info)) for info in archive.infolist()])
 
 
-def _zip_spots(content):
+def zip_spots(content):
     """Return where the headers of an archive are."""
     return [
         at
@@ -277,65 +279,5 @@ def check_resumed(model, position):
     assert all(isinstance(column, list) for column in model.history.history.values())
 
 
-class Safetensors(Format):
-    """Models as safetensors, and weights that others wrote: of half precision, and with PyTorch's names."""
-
-    suffix = ".safetensors"
-
-    def good_files(self, folder):
-        contents = []
-        for optimizer in ("adam", "sgd"):
-            model = trained(conv_and_dense(optimizer=optimizer, metrics=["accuracy"]))
-            model.save(folder / "seed.safetensors")
-            contents.append((folder / "seed.safetensors").read_bytes())
-        own, state = dict(model.named_weights()), to_torch_state_dict(model)
-        halves = {name: array.astype(np.float16) for name, array in state.items()}
-        return contents + [save(arrays, {"format": "pt"}) for arrays in (own, state, halves)]
-
-    def damage(self, rng, content):
-        if rng.random() < 0.7:
-            return mutations.safetensors(rng, content)
-        return damaged(rng, content, range(min(200, len(content))))
-
-    def read(self, path):
-        """Read it as a model, else as weights of one."""
-        try:
-            load_model(path).get_weights()
-        except ValueError:
-            conv_and_dense().load_weights(path)
-
-
-class Weights(Format):
-    """NumPy archives of weights alone, stored and compressed: by name, in order, with PyTorch's names."""
-
-    suffix = ".npz"
-
-    def good_files(self, folder):
-        model = conv_and_dense()
-        own, state = dict(model.named_weights()), to_torch_state_dict(model)
-        numbered = {f"arr_{i}": array.astype(np.float16) for i, array in enumerate(own.values())}
-        contents = []
-        for write in (np.savez, np.savez_compressed):
-            for arrays in (own, state, numbered):
-                write(folder / "seed.npz", **arrays)
-                contents.append((folder / "seed.npz").read_bytes())
-        return contents
-
-    def damage(self, rng, content):
-        if rng.random() < 0.5:
-            return mutations.zip_members(rng, content, packed=0.5, sealed=False)
-        return damaged(rng, content, _zip_spots(content))
-
-    def read(self, path):
-        conv_and_dense().load_weights(path)
-
-
-FORMATS = {
-    "h5": H5,
-    "weights_h5": WeightsH5,
-    "npz": Npz,
-    "idx": Idx,
-    "checkpoint": CheckpointFolder,
-    "safetensors": Safetensors,
-    "weights": Weights,
-}
+#: Formats of tinycnn's own files, and those of Keras in HDF5.
+OWN = {"h5": H5, "weights_h5": WeightsH5, "npz": Npz, "idx": Idx, "checkpoint": CheckpointFolder}

@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from tests.saving import fuzz
-from tests.saving.fuzz_inputs import FORMATS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and limits of Linux")
 
@@ -19,11 +18,11 @@ def _nothing_compiled(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "npz" else pytest.mark.slow) for name in FORMATS]
+    "name", [pytest.param(name, marks=() if name == "npz" else pytest.mark.slow) for name in fuzz.FORMATS]
 )
 def test_damaged_files_are_loaded_or_refused(tmp_path, name):
     """60 inputs of each format; docs/runs has the logs of longer runs."""
-    inputs, log = FORMATS[name](tmp_path), fuzz.new_log(name)
+    inputs, log = fuzz.FORMATS[name](tmp_path), fuzz.new_log(name)
     fuzz.count_inputs(inputs, tmp_path / f"input{inputs.suffix}", log, 60)
     assert log["failures"] == []
     assert log["results"]["refused"] > 20

@@ -278,7 +278,7 @@ def test_the_main_process_alone():
 @pytest.mark.parametrize(
     "writer",
     [None, "runs", logging.getLogger("x"), math, {"log": 1}, lambda figures: 0, EarlyStopping("loss")],
-    ids=repr,
+    ids=["none", "text", "logger", "module", "dictionary", "function of one", "callback"],
 )
 def test_another_writer_is_refused(writer):
     """With all that is expected; a logger of Python has another `log`."""

@@ -5,7 +5,7 @@
     TensorProto -> array(tensor, folder) -> ndarray of float32, float64, int64 or bool
 
 A tensor has its numbers in the model, or in a file beside it. That file must be a regular file in the model's
-folder, by its plain name. Links are not followed, and a file with a second name is refused: whoever made the
+folder, by its plain name. Links are not followed, and a file with a second name is refused: the author of a
 model could have linked any file of the reader's under a harmless name. Only four entries of `external_data`
 are looked up, and none sets an attribute of an object.
 """
