@@ -26,7 +26,7 @@ def test_weights_alone_and_json(call, model, tmp_path):
     }
 
 
-@pytest.mark.parametrize(("options", "moments"), [((), True), (("--weights",), False)])
+@pytest.mark.parametrize(("options", "moments"), [((), True), (("--no-optimizer",), False)])
 def test_the_optimizer_comes_along_unless_it_is_left_out(call, model, options, moments):
     model.compile("adam")
     model.save("model.h5")
@@ -68,3 +68,25 @@ def test_the_difference_is_relative_to_the_largest_output(model):
     assert convert.largest_difference(model, other) == pytest.approx(
         np.abs(expected - received).max() / scale
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [
+        ((), [28, 28, 1]),
+        (("--data-format", "channels_last"), [28, 28, 1]),
+        (("--data-format", "channels_first"), [1, 28, 28]),
+    ],
+)
+def test_onnx_with_images_in_either_order(call, model, options, shape):
+    onnx = pytest.importorskip("onnx", reason="the onnx extra is not installed")
+    assert call("convert", "model.h5", "model.onnx", *options).status == 0
+    sizes = onnx.load("model.onnx").graph.input[0].type.tensor_type.shape.dim
+    assert [size.dim_value for size in sizes][1:] == shape
+
+
+def test_an_order_of_axes_is_for_onnx(call, model, tmp_path):
+    done = call("convert", "model.h5", "model.npz", "--data-format", "channels_first")
+    assert done.status == 2
+    assert "--data-format: expected a file OUT that ends in .onnx" in done.err
+    assert not (tmp_path / "model.npz").exists()

@@ -25,7 +25,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=models.HELP)
     parser.add_argument("out", metavar="OUT", help="the file to write; its suffix is the format")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
-    parser.add_argument("--weights", action="store_true", help="write weights without the optimizer's state")
+    parser.add_argument("--no-optimizer", action="store_true", help="leave out the optimizer's state")
+    parser.add_argument(
+        "--data-format",
+        choices=("channels_last", "channels_first"),
+        help="of an ONNX model's images: (N, H, W, C), the default, or (N, C, H, W)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -33,13 +38,18 @@ def run(options: argparse.Namespace) -> int:
     out = Path(options.out)
     if out.exists() and not options.overwrite:
         raise UsageError(f"{out}: expected a new file, found one; --overwrite replaces it")
+    if options.data_format is not None and out.suffix.lower() != ".onnx":
+        raise UsageError(f"--data-format: expected a file OUT that ends in .onnx, received {out}")
     model = models.load(options.model)
-    if out.name.endswith(WEIGHTS_ALONE):
+    if options.data_format is not None:
+        model.export(out, data_format=options.data_format)
+        again = tinycnn.load_model(out)
+    elif out.name.endswith(WEIGHTS_ALONE):
         model.save_weights(out)
         again = tinycnn.Sequential.from_config(model.get_config())
         again.load_weights(out)
     else:
-        model.save(out, include_optimizer=not options.weights)
+        model.save(out, include_optimizer=not options.no_optimizer)
         again = tinycnn.load_model(out)
     difference = largest_difference(model, again)
     facts = {"file": str(out), "bytes": out.stat().st_size, "difference": difference}

@@ -71,7 +71,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--learning-rate", type=float, help="largest rate of Adam (default: the recipe's)")
     add("--seed", type=int, help="the same seed gives the same run (default: 0)")
     add("--data", type=Path, help="a folder with four IDX files (default: the MNIST of the package)")
-    add("--out", type=Path, help=f"the model's file, .h5, .keras or .npz (default: {DEFAULTS['out']})")
+    add("--out", type=Path, help=f"the model's file; its suffix is the format (default: {DEFAULTS['out']})")
     add("--limit", type=int, help="train on this many images, drawn by the seed")
     add("--algorithm", choices=["auto", *kernels.ALGORITHMS], help="of the convolutions (default: auto)")
     add("--verbose", choices=["auto", "0", "1", "2"], help="0: silent, 1: a bar, 2: lines (default: auto)")
