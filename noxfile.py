@@ -55,7 +55,7 @@ def bench(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Run the examples in docstrings and in the Markdown files, and follow the files' links."""
     session.install("-e", ".[test]")
-    pytest(session, "tests/test_doctests.py", "tests/test_documents.py")
+    pytest(session, "tests/test_doctests.py", "tests/test_documents.py", "-m", "slow or not slow")
 
 
 @nox.session

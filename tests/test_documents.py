@@ -76,7 +76,16 @@ def few_images(monkeypatch):
     monkeypatch.setattr(tinycnn.datasets, "load_mnist", lambda *folder: few)
 
 
-@pytest.mark.parametrize("path", [path for path in DOCUMENTS if BLOCK.search(text(path))], ids=name)
+LONG = {"usage.md", "scaling.md", "page.md", "digits.md"}  # they train, and take seconds
+
+
+def with_code():
+    """Return the documents with examples; the long ones are slow tests."""
+    found = [path for path in DOCUMENTS if BLOCK.search(text(path))]
+    return [pytest.param(path, marks=[pytest.mark.slow] if path.name in LONG else []) for path in found]
+
+
+@pytest.mark.parametrize("path", with_code(), ids=name)
 @pytest.mark.usefixtures("few_images")
 def test_code_runs(path, monkeypatch, tmp_path):
     """From the first block to the last, in an empty folder."""

@@ -1,10 +1,11 @@
 """Jitted functions can be read: what each computes, and from what."""
 
 import ast
+from functools import cache
 
 import pytest
 
-from tests.test_structure import FILES, parsed, place
+from tests.test_structure import FILES, nodes, parsed, place
 
 pytestmark = pytest.mark.smoke
 
@@ -17,20 +18,23 @@ def is_jitted(node):
     return bool(names & {"jit", "linked", "register_jitable"})
 
 
-JITTED = [
-    pytest.param(node, id=f"{place(path)}:{node.name}")
-    for path in FILES
-    for node in ast.walk(parsed(path))
-    if isinstance(node, ast.FunctionDef) and is_jitted(node)
-]
+@cache
+def jitted():
+    """Return the jitted functions of the package, by file and name."""
+    return {
+        f"{place(path)}:{node.name}": node
+        for path in FILES
+        for node in nodes(parsed(path))
+        if isinstance(node, ast.FunctionDef) and is_jitted(node)
+    }
 
 
 def test_they_are_found():
-    assert len(JITTED) > 40
+    assert len(jitted()) > 40
 
 
-@pytest.mark.parametrize("node", JITTED)
-def test_it_has_few_arguments_and_a_docstring(node):
-    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-    assert len(arguments) <= MOST_ARGUMENTS
-    assert ast.get_docstring(node)
+def test_each_has_few_arguments_and_a_docstring():
+    for name, node in jitted().items():
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        assert len(arguments) <= MOST_ARGUMENTS, name
+        assert ast.get_docstring(node), name

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import tinycnn
+from tests.each_file import each
 
 pytestmark = pytest.mark.smoke
 
@@ -83,7 +84,7 @@ def place(path):
     return path.relative_to(PACKAGE).as_posix()
 
 
-each_file = pytest.mark.parametrize("path", FILES, ids=place)
+each_file = each(FILES, place)
 
 
 @cache

@@ -52,6 +52,7 @@ def python(code, **variables):
     return done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_after_warmup_every_step_finds_its_kernels():
     """Training, evaluating, predicting; as stages and layer by layer; any size of batch."""
     out, _ = python(USE.format(dtype="float32", used="float32"))

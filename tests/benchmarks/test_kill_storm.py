@@ -22,6 +22,7 @@ def storm(tmp_path):
     return kill_storm.Storm(tmp_path, tmp_path / "storm.jsonl", {})
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_ends_with_the_same_bits(storm):
     """And one whose checkpoint forgets the moments does not."""
     record = storm.run("dense", FEW)

@@ -141,6 +141,7 @@ PHOTOS = {
 QUICK = ("shadow", "squared")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "condition",
     [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in PHOTOS],

@@ -248,6 +248,7 @@ def test_it_goes_on_after_a_stop(run, small, small_set, tmp_path, monkeypatch):
     assert "--resume" in done.err
 
 
+@pytest.mark.slow
 def test_a_refused_checkpoint_leaves_the_folder_free(run, small, small_set, tmp_path):
     """The corrected command works, where the first one found nothing to train on."""
     arguments = ["--data", small_set, "--epochs", 1, "--checkpoint", "run", "--verbose", 0]

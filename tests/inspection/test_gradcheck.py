@@ -17,6 +17,7 @@ from tinycnn.layers import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.smoke
 def test_a_whole_small_network():
     """From the loss to the pixels and to every parameter, in one vector."""

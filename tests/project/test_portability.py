@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.each_file import each
 from tests.test_structure import PACKAGE, imports, parsed
 
 pytestmark = pytest.mark.smoke
@@ -56,7 +57,7 @@ def keywords(call):
     return {word.arg for word in call.keywords}
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+@each(SHIPPED, str)
 def test_text_has_an_encoding(path):
     """In all that users run."""
     assert without_encoding(parsed(path)) == []
@@ -79,7 +80,7 @@ def test_the_rule_sees_text_without_an_encoding(code, found):
     assert len(without_encoding(ast.parse(code))) == found
 
 
-@pytest.mark.parametrize("path", [*SHIPPED, *TESTS], ids=lambda path: path.name)
+@each([*SHIPPED, *TESTS], str)
 def test_modules_of_posix_are_imported_where_they_are_used(path):
     """At the top of a file they would make it useless on Windows."""
     names = imports(parsed(path), module_level_only=True)

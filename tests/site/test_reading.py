@@ -9,6 +9,7 @@ import reading
 import staging
 from reading_order import CHAPTERS
 
+from tests.each_file import each
 from tests.test_structure import FILES, place
 
 pytestmark = pytest.mark.smoke
@@ -57,7 +58,7 @@ def numbers(row):
     return [number for first, last, _ in reading.pieces(row) for number in range(first, last + 1)]
 
 
-@pytest.mark.parametrize("path", FILES, ids=place)
+@each(FILES, place)
 def test_each_line_of_a_file_is_in_one_row(path):
     """In order; of every file of the package, not only of those that have a page."""
     source = path.read_text(encoding="utf-8")
@@ -103,7 +104,8 @@ def pages():
     return dict(staging.reading_pages())
 
 
-@pytest.mark.parametrize("path", staging.read_files())
+@pytest.mark.slow
+@each(staging.read_files(), str)
 def test_each_page_shows_the_whole_file(path):
     """The lines that the page includes, in order, and the prose of each docstring."""
     text = pages()[f"{reading.document(path)}.rst"]

@@ -87,7 +87,7 @@ def whole_runs(tmp_path_factory):
     return whole
 
 
-@pytest.mark.parametrize("optimizer", [AdamW, SGD])
+@pytest.mark.parametrize("optimizer", [AdamW, pytest.param(SGD, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("step", "error"),  # epochs have 4 steps
     [(1, True), (3, False), (4, True), (4, False), (5, True), (5, False), (13, False), (19, True)],
