@@ -16,6 +16,7 @@ from tinycnn import Sequential
 from tinycnn.inspection.blocks import blocks
 from tinycnn.inspection.plots import (
     plot_augmentation,
+    plot_blocks,
     plot_confusion_matrix,
     plot_digit_steps,
     plot_errors,
@@ -23,7 +24,6 @@ from tinycnn.inspection.plots import (
     plot_filters,
     plot_history,
     plot_images,
-    plot_network,
     plot_range_test,
     plot_roofline,
 )
@@ -133,7 +133,7 @@ def test_only_a_figure_to_look_at_is_pyplots(backend, tmp_path):
 
     pyplot.close("all")
     kinds = {"path": {"path": tmp_path / "n.svg"}, "ax": {"ax": Figure().subplots()}}
-    plot_network(small_network(), **kinds[backend])
+    plot_blocks(small_network(), **kinds[backend])
     assert pyplot.get_fignums() == []
 
 
@@ -244,11 +244,11 @@ def test_network(axes):
     np.testing.assert_allclose(np.square(heights) / heights[0] ** 2, [1, 7 / 9, 3 / 9])
     np.testing.assert_allclose((row[0].width / row[1].width) ** 2, 2 / 5)
     assert all(a.left + a.width < b.left for a, b in pairwise(row))
-    plot_network(small_network(), title="small", ax=axes)
+    plot_blocks(small_network(), title="small", ax=axes)
     assert "conv2d_1" in texts_in(axes)
     assert len(axes.patches) == 3 * len(row)
     with pytest.raises(ValueError, match=r"call model.build"):
-        plot_network(Sequential([Dense(3)]))
+        plot_blocks(Sequential([Dense(3)]))
 
 
 def test_roofline(axes):

@@ -2,7 +2,7 @@
 
 ::
 
-    layers, shapes -> blocks -> an SVG picture for notebooks, pages and files, or `plots.plot_network`
+    layers, shapes -> blocks -> an SVG picture for notebooks, pages and files, or `plots.plot_blocks`
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def plot_network(
         An .svg file to write.
     style : "boxes" or "blocks"
         A box for each layer with its arguments, or a row of cuboids as large as the arrays, which is of a
-        built model and has no other options. `tinycnn.inspection.plots.plot_network` draws the same cuboids
+        built model and has no other options. `tinycnn.inspection.plots.plot_blocks` draws the same cuboids
         by matplotlib.
     rankdir : "TB" or "LR"
         From top to bottom, or from left to right.

@@ -62,7 +62,7 @@ def check_path(path: str | os.PathLike[str]) -> None:
     if Path(path).suffix.lower() != ".svg":
         raise ValueError(
             f"path: expected a file name ending in .svg, received {os.fspath(path)!r}; a browser "
-            "prints .svg as .pdf, and tinycnn.inspection.plots.plot_network draws .png and .pdf"
+            "prints .svg as .pdf, and tinycnn.inspection.plots.plot_blocks draws .png and .pdf"
         )
 
 

@@ -7,7 +7,7 @@
 Every function takes `ax`, the axes to draw on, and returns the axes. Without `ax` it makes a figure.
 """
 
-from tinycnn.inspection.plots.diagrams import plot_network, plot_roofline
+from tinycnn.inspection.plots.diagrams import plot_blocks, plot_roofline
 from tinycnn.inspection.plots.pictures import (
     plot_augmentation,
     plot_digit_steps,
@@ -20,6 +20,7 @@ from tinycnn.inspection.plots.training import plot_confusion_matrix, plot_histor
 
 __all__ = [
     "plot_augmentation",
+    "plot_blocks",
     "plot_confusion_matrix",
     "plot_digit_steps",
     "plot_errors",
@@ -27,7 +28,6 @@ __all__ = [
     "plot_filters",
     "plot_history",
     "plot_images",
-    "plot_network",
     "plot_range_test",
     "plot_roofline",
 ]

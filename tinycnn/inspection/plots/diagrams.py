@@ -10,7 +10,7 @@ from tinycnn.inspection.blocks import LINE, SLANT, TALLEST, blocks, text_width
 from tinycnn.inspection.plots.canvas import TRAINING, VALIDATION, Target, axes_of, finish
 
 
-def plot_network(model: Any, path: Target = None, title: str = "", *, ax: Any = None) -> Any:
+def plot_blocks(model: Any, path: Target = None, title: str = "", *, ax: Any = None) -> Any:
     """Draw a network as a row of cuboids, one for each array that it computes from an image.
 
     Height stands for rows and columns, width for channels, both by their square roots.
@@ -76,7 +76,7 @@ def plot_roofline(
     gflops, gbytes : float
         Measured peaks: GFLOP/s and GB/s, as `python benchmarks/conv.py` prints them.
     path, title, ax
-        See `plot_network`.
+        See `plot_blocks`.
 
     Returns
     -------
