@@ -8,22 +8,20 @@
 `tinycnn.kernels.conv` computes the sums, by the algorithm that `algorithm` requests.
 """
 
-import numbers
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tinycnn import activations, initializers, kernels, regularizers
-from tinycnn.kernels import geometry
-from tinycnn.layers.base import Layer, Shape
+from tinycnn import initializers, kernels, regularizers
+from tinycnn.layers.base import Shape
+from tinycnn.layers.convolution import Convolution
 from tinycnn.layers.keras_names import WeightNamed
 from tinycnn.support import checks, html
 from tinycnn.support.checks import Pads, Pair
 from tinycnn.support.sums import sum_rows
 
 
-class Conv2D(Layer):
+class Conv2D(Convolution):
     """Two-dimensional convolution of images (N, H, W, C).
 
     As in Keras and PyTorch, this is a cross-correlation: the kernel is not flipped.
@@ -65,7 +63,7 @@ class Conv2D(Layer):
         For arguments out of range; in `build`, when the kernel is larger than the padded input.
     """
 
-    kernel, bias = WeightNamed(), WeightNamed()
+    kernel = WeightNamed()
     _used_by_build = ("kernel_initializer", "bias_initializer")
 
     def __init__(
@@ -85,35 +83,16 @@ class Conv2D(Layer):
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
     ) -> None:
-        super().__init__(name)
+        windows = kernel_size, strides, padding, dilation_rate
+        super().__init__(*windows, activation, use_bias, bias_initializer, bias_regularizer, name)
         self.filters = checks.whole("filters", filters, 1)
-        self.kernel_size = checks.pair("kernel_size", kernel_size, 1)
-        self.strides = checks.pair("strides", strides, 1)
-        self.padding = check_padding(padding)
-        self.dilation_rate = checks.pair("dilation_rate", dilation_rate, 1)
-        self.activation = activations.check(activation)
-        self.use_bias = checks.flag("use_bias", use_bias)
         self.kernel_initializer = initializers.check(kernel_initializer)
-        self.bias_initializer = initializers.check(bias_initializer)
         self.kernel_regularizer = regularizers.get("kernel_regularizer", kernel_regularizer)
-        self.bias_regularizer = regularizers.get("bias_regularizer", bias_regularizer)
         self.algorithm = kernels.check_algorithm(algorithm)
-
-    @property
-    def _activation(self) -> activations.ActivationPair:
-        return activations.get(self.activation)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (OH, OW, F) for (H, W, C)."""
-        checks.shape(f"{self.label}: input_shape (H, W, C)", input_shape, (None, None, None))
-        pads = self._pads(input_shape)
-        try:
-            size = geometry.window_output(
-                input_shape[:2], self.kernel_size, self.strides, pads, self.dilation_rate
-            )
-        except ValueError as error:
-            raise ValueError(f"{self.label}: {error}") from None
-        return *size, self.filters
+        return *self._output_size(input_shape), self.filters
 
     def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Return the shapes of "kernel" and "bias"."""
@@ -159,10 +138,6 @@ class Conv2D(Layer):
         if self.use_bias:
             self.grads["bias"][...] = db
 
-    def geometry(self) -> tuple[Pair, Pads, Pair]:
-        """Return strides, explicit padding and dilation, as the kernels take them."""
-        return self.strides, self._pads(self.built_shape), self.dilation_rate
-
     def _repr_html_(self) -> str:
         """See `Layer`; with the filters of the first channel as pictures."""
         text = super()._repr_html_()
@@ -173,21 +148,3 @@ class Conv2D(Layer):
         return text + html.squares(
             list(filters), f"{self.label}: {drawn} of {len(filters)} filters, channel 0"
         )
-
-    def _pads(self, input_shape: Shape) -> Pads:
-        return geometry.resolve_padding(
-            self.padding, input_shape[:2], self.kernel_size, self.strides, self.dilation_rate
-        )
-
-
-def check_padding(padding: str | int | Pair | Pads) -> str | Pads:
-    """Return the padding of a convolution: a name, or ((top, bottom), (left, right)); raise ValueError."""
-    if isinstance(padding, str):
-        return checks.choice("padding", padding, ("valid", "same"))
-    sides: Any = (padding, padding) if isinstance(padding, numbers.Integral) else padding
-    if not isinstance(sides, Sequence) or len(sides) != 2:
-        raise ValueError(
-            'padding: expected "valid", "same", a number, (height, width) or ((top, bottom), (left, right)), '
-            f"received {padding!r}"
-        )
-    return checks.pair("padding", sides[0], 0), checks.pair("padding", sides[1], 0)

@@ -18,75 +18,32 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import activations, initializers, kernels, regularizers
-from tinycnn.kernels import geometry
+from tinycnn import initializers, kernels, regularizers
 from tinycnn.kernels.selection import DEPTHWISE_ALGORITHMS
-from tinycnn.layers.base import Layer, Shape
-from tinycnn.layers.conv import check_padding
+from tinycnn.layers.base import Shape
+from tinycnn.layers.convolution import Convolution
 from tinycnn.layers.keras_names import WeightNamed
 from tinycnn.support import checks, html
 from tinycnn.support.checks import Pads, Pair
 from tinycnn.support.sums import sum_rows
 
 
-class _Depthwise(Layer):
-    """Base class of both: the arguments that they share, and the geometry of the windows."""
-
-    bias = WeightNamed()
+class _Depthwise(Convolution):
+    """Base class of both: the arguments that they share."""
 
     def __init__(
         self,
-        kernel_size: int | Pair,
-        strides: int | Pair,
-        padding: str | int | Pair | Pads,
         depth_multiplier: int,
-        dilation_rate: int | Pair,
-        activation: str | None,
-        use_bias: bool,
         depthwise_initializer: str,
-        bias_initializer: str,
-        algorithm: str,
-        name: str | None,
         depthwise_regularizer: Any,
-        bias_regularizer: Any,
+        algorithm: str,
+        *windows_bias_and_activation: Any,
     ) -> None:
-        super().__init__(name)
-        self.kernel_size = checks.pair("kernel_size", kernel_size, 1)
-        self.strides = checks.pair("strides", strides, 1)
-        self.padding = check_padding(padding)
+        super().__init__(*windows_bias_and_activation)
         self.depth_multiplier = checks.whole("depth_multiplier", depth_multiplier, 1)
-        self.dilation_rate = checks.pair("dilation_rate", dilation_rate, 1)
-        self.activation = activations.check(activation)
-        self.use_bias = checks.flag("use_bias", use_bias)
         self.depthwise_initializer = initializers.check(depthwise_initializer)
-        self.bias_initializer = initializers.check(bias_initializer)
         self.depthwise_regularizer = regularizers.get("depthwise_regularizer", depthwise_regularizer)
-        self.bias_regularizer = regularizers.get("bias_regularizer", bias_regularizer)
         self.algorithm = checks.choice("algorithm", algorithm, ("auto", *DEPTHWISE_ALGORITHMS))
-
-    @property
-    def _activation(self) -> activations.ActivationPair:
-        return activations.get(self.activation)
-
-    def _output_size(self, input_shape: Shape) -> Pair:
-        """Return (OH, OW) for (H, W, C)."""
-        checks.shape(f"{self.label}: input_shape (H, W, C)", input_shape, (None, None, None))
-        pads = self._pads(input_shape)
-        try:
-            return geometry.window_output(
-                input_shape[:2], self.kernel_size, self.strides, pads, self.dilation_rate
-            )
-        except ValueError as error:
-            raise ValueError(f"{self.label}: {error}") from None
-
-    def _pads(self, input_shape: Shape) -> Pads:
-        return geometry.resolve_padding(
-            self.padding, input_shape[:2], self.kernel_size, self.strides, self.dilation_rate
-        )
-
-    def geometry(self) -> tuple[Pair, Pads, Pair]:
-        """Return strides, explicit padding and dilation, as the kernels take them."""
-        return self.strides, self._pads(self.built_shape), self.dilation_rate
 
     def _gradient_of_sums(self, y: np.ndarray, dy: np.ndarray) -> np.ndarray:
         """Return the gradient before the activation, and assign that of the bias."""
@@ -174,9 +131,9 @@ class DepthwiseConv2D(_Depthwise):
         depthwise_regularizer: Any = None,
         bias_regularizer: Any = None,
     ) -> None:
-        windows = kernel_size, strides, padding, depth_multiplier, dilation_rate
-        weights = activation, use_bias, depthwise_initializer, bias_initializer
-        super().__init__(*windows, *weights, algorithm, name, depthwise_regularizer, bias_regularizer)
+        own = depth_multiplier, depthwise_initializer, depthwise_regularizer, algorithm
+        windows = kernel_size, strides, padding, dilation_rate
+        super().__init__(*own, *windows, activation, use_bias, bias_initializer, bias_regularizer, name)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (OH, OW, C*M) for (H, W, C)."""
@@ -287,9 +244,9 @@ class SeparableConv2D(_Depthwise):
         pointwise_regularizer: Any = None,
         bias_regularizer: Any = None,
     ) -> None:
-        windows = kernel_size, strides, padding, depth_multiplier, dilation_rate
-        weights = activation, use_bias, depthwise_initializer, bias_initializer
-        super().__init__(*windows, *weights, algorithm, name, depthwise_regularizer, bias_regularizer)
+        own = depth_multiplier, depthwise_initializer, depthwise_regularizer, algorithm
+        windows = kernel_size, strides, padding, dilation_rate
+        super().__init__(*own, *windows, activation, use_bias, bias_initializer, bias_regularizer, name)
         self.filters = checks.whole("filters", filters, 1)
         self.pointwise_initializer = initializers.check(pointwise_initializer)
         self.pointwise_regularizer = regularizers.get("pointwise_regularizer", pointwise_regularizer)
