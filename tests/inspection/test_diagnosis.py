@@ -529,7 +529,7 @@ def test_healthy_networks_get_a_clean_bill():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 5))
+@pytest.mark.parametrize("seed", [1, 2])
 def test_healthy_networks_get_a_clean_bill_at_every_age(seed):
     """Fresh, after an epoch, and when the loss is low."""
     for name, model, x, y in healthy_networks(seed):
