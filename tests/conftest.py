@@ -8,6 +8,7 @@ Where kernels cannot be compiled, the smoke tests are all that run.
 """
 
 import os
+import signal
 import sys
 from functools import cache
 
@@ -23,6 +24,9 @@ def pytest_configure(config):
     The workers of pytest-xdist share the cores: a thread of one that spins while it waits takes time from
     another, so threads sleep instead.
     """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # pytest was started in the background of a shell, and its children would ignore Ctrl-C too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if getattr(config.option, "numprocesses", None):
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
