@@ -40,7 +40,7 @@ class Reshape(Layer):
         return shape
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        """Return y (N, *target_shape) for x (N, ...)."""
+        """Return y for x (N, ...): the same values, each image in the target shape."""
         self.check_input(x)
         if training:
             self._saved = x.shape
