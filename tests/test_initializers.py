@@ -17,6 +17,7 @@ def test_fans():
     """Taps count on both sides."""
     assert initializers.fans(SHAPE) == (FAN_IN, FAN_OUT)
     assert initializers.fans((7, 5)) == (7, 5)
+    assert initializers.fans((5,)) == (5, 5)  # a bias
 
 
 @pytest.mark.parametrize(

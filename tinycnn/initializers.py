@@ -27,9 +27,11 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
     Parameters
     ----------
-    shape : (C, F) or (KH, KW, C, F)
-        Of the kernel of a dense layer or of a convolution.
+    shape : (C, F), (KH, KW, C, F) or (F,)
+        Of the kernel of a dense layer or of a convolution, or of a bias: its fans are F, as in Keras.
     """
+    if len(shape) == 1:
+        return shape[0], shape[0]
     taps = math.prod(shape[:-2])
     return taps * shape[-2], taps * shape[-1]
 
