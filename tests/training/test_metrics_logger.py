@@ -1,6 +1,7 @@
 """Experiment loggers: each kind of writer receives the figures of the history, at steps without gaps."""
 
 import copy
+import inspect
 import logging
 import math
 import pickle
@@ -286,6 +287,13 @@ def test_another_writer_is_refused(writer):
         TypeError, match=r"writer: expected an object with add_scalar.*log_metrics.*log\(.*function"
     ):
         MetricsLogger(writer)
+
+
+def test_a_function_that_does_not_tell_its_arguments():
+    """Some written in C do not, as `print` of Python 3.10."""
+    with pytest.raises(ValueError, match="no signature found"):
+        inspect.signature(max)
+    assert MetricsLogger(max).writer is max
 
 
 def test_a_class_is_no_writer():

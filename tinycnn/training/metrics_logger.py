@@ -174,7 +174,11 @@ def _takes(writer: Any, method: str, arguments: tuple[Any, ...], options: dict[s
     if not callable(function):
         return False
     try:
-        inspect.signature(function).bind(*arguments, **options)
-    except (TypeError, ValueError):  # other arguments; a function written in C may have no signature
+        signature = inspect.signature(function)
+    except ValueError:  # a function written in C need not tell its arguments, as `print` of Python 3.10
+        return not method  # as a writer it is meant; the method of an object may be another, as `math.log`
+    try:
+        signature.bind(*arguments, **options)
+    except TypeError:
         return False
     return True
