@@ -149,6 +149,8 @@ def mutated_json(rng, text):
     value = json.loads(text)
     for _ in range(pick(rng, [1, 1, 2, 3])):
         holders = list(_holders(value))
+        if not holders:  # all has been removed
+            break
         holder, key = pick(rng, holders)
         if key not in (holder if isinstance(holder, dict) else range(len(holder))):
             continue

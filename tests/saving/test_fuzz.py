@@ -4,9 +4,11 @@ import ctypes
 import os
 import sys
 
+import numpy as np
 import pytest
 
 from tests.saving import fuzz
+from tests.saving.mutations import mutated_json
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and limits of Linux")
 
@@ -84,3 +86,9 @@ def test_a_run_goes_on_where_its_log_ends(tmp_path):
     logs = [fuzz.json.loads((tmp_path / f"{name}.json").read_text()) for name in ("whole", "halves")]
     assert [log["inputs"] for log in logs] == [30, 30]
     assert logs[0]["results"] == logs[1]["results"]
+
+
+def test_a_text_of_which_all_has_been_removed():
+    """There is nothing left to change then."""
+    found = {mutated_json(np.random.default_rng(seed), '{"a": [1]}') for seed in range(200)}
+    assert {"{}", '{"a": []}', '{"a": [-1]}'} <= found
