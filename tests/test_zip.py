@@ -98,12 +98,14 @@ print(model.count_params(), len(x), y[:5].tolist())
 """
 
 
+@pytest.mark.slow
 def test_the_data_of_the_package(tmp_path, home):
     """The trained network and MNIST."""
     where = zipped(tmp_path / "package.zip", data=("mnist_cnn.h5", "ubyte"))
     assert run(where, DATA, home) == "1003658 10000 [7, 2, 1, 0, 4]"
 
 
+@pytest.mark.slow
 def test_data_that_are_missing(tmp_path, home):
     """In a package that was put together without them."""
     code = "try: tinycnn.load_pretrained('mnist_cnn')\nexcept FileNotFoundError as error: print(error)"

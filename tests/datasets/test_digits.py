@@ -360,6 +360,7 @@ def test_images_unlike_mnist_are_found(difference, mnist):
     assert np.logical_or.reduce(list(_differences(x.reshape(len(x), -1)).values())).all()
 
 
+@pytest.mark.slow
 def test_no_image_of_mnist_raises_a_false_alarm():
     for images, _ in load_mnist():
         assert unlike_mnist(scale_images(images)) == []

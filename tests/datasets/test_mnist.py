@@ -60,6 +60,7 @@ def test_packaged_mnist(packaged: tuple[mnist.Split, mnist.Split]) -> None:
     assert np.bincount(y_test).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 
+@pytest.mark.slow
 def test_packaged_pixels(packaged: tuple[mnist.Split, mnist.Split]) -> None:
     (x_train, _), (x_test, _) = packaged
     # Known figures of the training set: mean 0.1307 and standard deviation 0.3081 of the scaled pixels.

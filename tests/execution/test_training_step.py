@@ -85,6 +85,7 @@ def check_bits(found, count):
     assert len({digests[0] for digests in found.values()}) == count  # the digests do tell things apart
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_changes_no_bit_of_training():
     """Parameters, gradients, outputs, losses and moving averages after some steps with 1, 2, 4 threads."""
     check_bits(bits("small", "small, one image"), 5)

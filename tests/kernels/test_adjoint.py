@@ -45,8 +45,8 @@ def check_convolution(algorithm, case, dtype=np.float64, name="conv2d"):
     assert_same_product(got[name], dy, w, got[f"{name}_grad_filter"])
 
 
-def check_pools(algorithm, case):
-    arguments = pool_arguments(case, np.float64)
+def check_pools(algorithm, case, dtype=np.float64):
+    arguments = pool_arguments(case, dtype)
     x, dy = arguments["maxpool2d"]["x"], arguments["maxpool2d_grad_input"]["dy"]
     own = arguments["maxpool2d_grad_input"]
     own["argmax"] = module(algorithm).maxpool2d(**arguments["maxpool2d"])[1]
@@ -69,9 +69,10 @@ def test_larger_pools(algorithm):
 
 @settings(deadline=None, max_examples=40)
 @given(case=cases())
+@pytest.mark.parametrize("dtype", COMPILED_DTYPES)
 @pytest.mark.parametrize("algorithm", every_algorithm())
-def test_convolutions(algorithm, case):
-    check_convolution(algorithm, case)
+def test_convolutions(algorithm, dtype, case):
+    check_convolution(algorithm, case, dtype)
 
 
 @settings(deadline=None, max_examples=20)
@@ -83,9 +84,10 @@ def test_depthwise_convolutions(algorithm, case):
 
 @settings(deadline=None, max_examples=40)
 @given(case=cases(pool=True))
+@pytest.mark.parametrize("dtype", COMPILED_DTYPES)
 @pytest.mark.parametrize("algorithm", every_algorithm())
-def test_pools(algorithm, case):
-    check_pools(algorithm, case)
+def test_pools(algorithm, dtype, case):
+    check_pools(algorithm, case, dtype)
 
 
 @pytest.mark.parametrize("dtype", COMPILED_DTYPES)

@@ -94,7 +94,14 @@ def test_a_convolution_without_bias(algorithm, function, filters):
     check(function, call(algorithm, function, arguments), call("naive", function, zeros), zeros)
 
 
-@pytest.mark.parametrize(("taps", "dtype"), [((2, 2), np.uint8), ((16, 16), np.uint8), ((17, 16), np.uint16)])
+SMALLEST = [
+    ((2, 2), np.uint8),
+    ((16, 16), np.uint8),
+    pytest.param((17, 16), np.uint16, marks=pytest.mark.slow),  # kernels to compile
+]
+
+
+@pytest.mark.parametrize(("taps", "dtype"), SMALLEST)
 @pytest.mark.parametrize("algorithm", every_algorithm())
 def test_argmax_has_the_smallest_dtype(algorithm, taps, dtype):
     x = np.zeros((1, *taps, 1), np.float32)

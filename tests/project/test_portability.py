@@ -57,6 +57,7 @@ def keywords(call):
     return {word.arg for word in call.keywords}
 
 
+@pytest.mark.slow
 @each(SHIPPED, str)
 def test_text_has_an_encoding(path):
     """In all that users run."""
@@ -80,6 +81,7 @@ def test_the_rule_sees_text_without_an_encoding(code, found):
     assert len(without_encoding(ast.parse(code))) == found
 
 
+@pytest.mark.slow
 @each([*SHIPPED, *TESTS], str)
 def test_modules_of_posix_are_imported_where_they_are_used(path):
     """At the top of a file they would make it useless on Windows."""

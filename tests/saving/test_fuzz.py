@@ -20,7 +20,7 @@ def _nothing_compiled(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "npz" else pytest.mark.slow) for name in fuzz.FORMATS]
+    "name", [pytest.param(name, marks=() if name == "idx" else pytest.mark.slow) for name in fuzz.FORMATS]
 )
 def test_damaged_files_are_loaded_or_refused(tmp_path, name):
     """60 inputs of each format; docs/runs has the logs of longer runs."""

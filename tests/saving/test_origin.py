@@ -79,6 +79,7 @@ def test_an_archive_is_checked_before(tmp_path):
         origin(tmp_path / "m.keras")
 
 
+@pytest.mark.slow
 def test_the_library_in_c_sees_no_file():
     """Neither for an origin nor for a model."""
     code = (

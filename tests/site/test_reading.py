@@ -58,6 +58,7 @@ def numbers(row):
     return [number for first, last, _ in reading.pieces(row) for number in range(first, last + 1)]
 
 
+@pytest.mark.slow
 @each(FILES, place)
 def test_each_line_of_a_file_is_in_one_row(path):
     """In order; of every file of the package, not only of those that have a page."""

@@ -251,6 +251,7 @@ def test_writers_within_one_another_have_files_of_their_own(tmp_path):
     assert names(tmp_path) == ["m.txt"]
 
 
+@pytest.mark.slow
 @posix  # the reader that looks all the time is in the way on Windows
 def test_processes_that_write_one_path_do_not_meet(tmp_path):
     """Each writes many times; the file is one of theirs at every moment."""

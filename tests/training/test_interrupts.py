@@ -206,6 +206,7 @@ def test_a_full_disk_and_a_read_only_one(program, tmp_path, do, undo, reason):
     assert f"the last checkpoint is of step {STEP - 1}" in errors
 
 
+@pytest.mark.slow
 def test_permissions_that_are_lost(program, whole):
     """Of a user who is not root."""
     root = Path(tempfile.mkdtemp(dir="/tmp" if os.geteuid() == 0 else None))  # where any user may be

@@ -103,6 +103,7 @@ def test_silence_on_request(capsys):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_a_bar_in_a_terminal():
     """With loss, accuracy, images/s and the time left."""
     fcntl, pty, termios = map(pytest.importorskip, ("fcntl", "pty", "termios"))  # not on Windows

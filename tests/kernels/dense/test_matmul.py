@@ -104,8 +104,14 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("dtype", COMPILED_DTYPES)  # each kind of view is a kernel to compile
-@pytest.mark.parametrize("layout", LAYOUTS)
+def each_layout():
+    """Each name of `LAYOUTS`; slow where the kernel would be compiled once more."""
+    compiled = ("plain", "transpose")
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name not in compiled)) for name in LAYOUTS]
+
+
+@pytest.mark.parametrize("dtype", COMPILED_DTYPES)
+@pytest.mark.parametrize("layout", each_layout())
 @pytest.mark.parametrize("sizes", [(123, 485, 130), (7, 485, 128), (130, 6, 48), (35, 1, 1000)], ids=str)
 def test_views_with_any_strides(sizes, layout, dtype):
     """One factor a view, the other one, both: the same bits as from plain arrays, where blocks are packed."""
@@ -117,7 +123,8 @@ def test_views_with_any_strides(sizes, layout, dtype):
         np.testing.assert_array_equal(ours, expected)
 
 
-@pytest.mark.parametrize("dtype", COMPILED_DTYPES)
+@pytest.mark.slow  # as above
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rows_and_columns_that_are_repeated(dtype):
     """Strides of zero."""
     row = np.random.default_rng(0).standard_normal(131).astype(dtype)

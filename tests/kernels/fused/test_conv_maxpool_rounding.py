@@ -122,7 +122,7 @@ def test_gradients_do_not_depend_on_what_memory_held():
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("size", [(16, 16), (15, 17)])
+@pytest.mark.parametrize("size", [pytest.param((16, 16), marks=pytest.mark.slow), (15, 17)])  # it compiles
 def test_windows_whose_pixels_are_as_many_as_a_byte_counts(size):
     """256 and 255: no gradient is the next number, of the next larger type or the last of this."""
     case = (2, size[0] + 3, size[1] + 2, 3, 5, 2, 2, VALID, size, (1, 1))

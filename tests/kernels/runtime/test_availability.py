@@ -89,7 +89,7 @@ def compiled(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "condition",
-    [pytest.param(c, marks=() if c in ("missing", "turned off") else pytest.mark.slow) for c in CONDITIONS],
+    [pytest.param(c, marks=() if c == "missing" else pytest.mark.slow) for c in CONDITIONS],
 )
 def test_everything_works_with_the_same_random_numbers_and_results_up_to_rounding(
     condition, tmp_path, compiled
@@ -135,6 +135,7 @@ assert "numba.core" not in sys.modules
     assert quiet.stderr == ""
 
 
+@pytest.mark.slow
 def test_the_setting_may_come_from_numbas_own_configuration(tmp_path):
     code = """
 import numba, tinycnn
@@ -171,6 +172,7 @@ except RuntimeError as error:
     assert "cannot be compiled: NUMBA_DISABLE_JIT turns compilation off; unset it" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_process_that_is_started_by_another_finds_the_same(tmp_path):
     """Each says so once; the parent has nothing to hand down."""
     code = """
