@@ -20,12 +20,6 @@ from tinycnn import kernels
 #: The share of non-zeros in dL/d(pooled output), after a ReLU that passes three in four and a dropout of
 #: 0.25. It is 0.14 of the convolution's own output.
 POOLED_DENSITY = 0.56
-#: The functions of the three passes.
-OPERATIONS = {
-    "conv2d": kernels.conv2d,
-    "conv2d_grad_input": kernels.conv2d_grad_input,
-    "conv2d_grad_filter": kernels.conv2d_grad_filter,
-}
 TORCH = ("torch", "torch channels_last")  # the two memory formats
 
 
@@ -35,6 +29,7 @@ class Problem:
     def __init__(self, layer: str, conv: Conv, word: str, batch: int, arrays: dict[str, np.ndarray]) -> None:
         self.layer, self.conv, self.word, self.batch, self.arrays = layer, conv, word, batch, arrays
         self.title, self.function = PASSES[word]
+        self.operation = conv.operation(self.function)
         self.arguments = conv.arguments(self.function, arrays)
         self.expected = reference(conv, self.function, arrays)
         self.flops = conv.flops(batch)
@@ -72,7 +67,7 @@ def from_function(who: str, function: Callable[..., Any], problem: Problem) -> C
 
 def algorithm(name: str, problem: Problem) -> Contestant:
     """Return the contestant for an algorithm of the library."""
-    return from_function(name, partial(OPERATIONS[problem.function], algorithm=name), problem)
+    return from_function(name, partial(getattr(kernels, problem.operation), algorithm=name), problem)
 
 
 def sparse(problem: Problem) -> Contestant:
@@ -118,31 +113,31 @@ def torch_formats(problem: Problem, threads: int) -> Iterator[Contestant]:
         raise ValueError("torch: expected the same padding on both sides")
     pads = [before for before, _ in conv.padding]
     geometry = list(conv.strides), pads, list(conv.dilation)
-    order = (0, 3, 1, 2)  # to (N, C, H, W)
-    turned = {"x": order, "dy": order, "w": (3, 2, 0, 1)}  # and (F, C, KH, KW)
-    back = (2, 3, 1, 0) if problem.function == "conv2d_grad_filter" else (0, 2, 3, 1)
+    images = {name: arrays[name].transpose(0, 3, 1, 2) for name in ("x", "dy")}  # (N, C, H, W)
+    turned = images | {"w": conv.filters_first(arrays["w"])}
 
     def answer(result: Any) -> np.ndarray:
-        return np.ascontiguousarray(result.numpy().transpose(back))
+        is_filter = problem.function == "conv2d_grad_filter"
+        back = conv.filters_last(result.numpy()) if is_filter else result.numpy().transpose(0, 2, 3, 1)
+        return np.ascontiguousarray(back)
 
     for name, layout in zip(TORCH, (torch.contiguous_format, torch.channels_last), strict=True):
         x, w, dy = (
-            torch.from_numpy(arrays[key]).permute(turned[key]).contiguous(memory_format=layout)
-            for key in ("x", "w", "dy")
+            torch.from_numpy(turned[key]).contiguous(memory_format=layout) for key in ("x", "w", "dy")
         )
         b = torch.from_numpy(arrays["b"])
         if problem.function == "conv2d":
 
             def call(x: Any = x, w: Any = w, b: Any = b) -> Any:
                 with torch.inference_mode():
-                    return torch.nn.functional.conv2d(x, w, b, *geometry)
+                    return torch.nn.functional.conv2d(x, w, b, *geometry, conv.groups)
 
         else:
             mask = [problem.function == "conv2d_grad_input", problem.function == "conv2d_grad_filter", False]
 
             def call(x: Any = x, w: Any = w, dy: Any = dy, mask: Any = mask) -> Any:
                 gradients = torch.ops.aten.convolution_backward(
-                    dy, x, w, None, *geometry, False, [0, 0], 1, mask
+                    dy, x, w, None, *geometry, False, [0, 0], conv.groups, mask
                 )
                 return gradients[mask.index(True)]
 

@@ -3,6 +3,7 @@
 ::
 
     python benchmarks/conv.py --peers torch,onnxruntime --roofline conv.png
+    python benchmarks/conv.py --layers depthwise1,depthwise2,depthwise3,depthwise4 --peers torch
     python benchmarks/conv.py --mine my_kernel.py
 
     peaks of the machine -> for each layer and pass: check all, then time the correct ones, in turn
@@ -22,7 +23,7 @@ import contestants
 import machine
 import mine
 import roofline
-from cases import LAYERS, PASSES
+from cases import LAYERS, NETWORK, PASSES
 from checking import LIMIT, judge
 from contestants import Contestant, Problem
 from reporting import Column, Table, time_columns, write_json
@@ -31,7 +32,7 @@ from timing import interleaved, summary
 from tinycnn.kernels import ALGORITHMS
 
 COLUMNS = [
-    Column("layer", 5),
+    Column("layer", 10),
     Column("pass", 15),
     Column("who", 20),
     Column("error", 8, ".1e"),
@@ -60,11 +61,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--algorithms", type=arguments.names(ALGORITHMS), default=usual, help=text, metavar="NAMES"
     )
-    for option, choices in (("--layers", LAYERS), ("--passes", PASSES)):
+    for option, choices, chosen in (("--layers", LAYERS, NETWORK), ("--passes", PASSES, PASSES)):
         parser.add_argument(
             option,
             type=arguments.names(choices),
-            default=",".join(choices),
+            default=",".join(chosen),
             help=f"names of {', '.join(choices)}",
             metavar="NAMES",
         )
@@ -107,8 +108,8 @@ def all_contestants(problem: Problem, options: argparse.Namespace) -> Iterator[C
         yield contestants.algorithm(name, problem)
     if options.algorithms and problem.conv.pooled and problem.function != "conv2d":
         yield contestants.sparse(problem)
-    if problem.function in options.functions:
-        yield contestants.from_function(options.mine.name[:20], options.functions[problem.function], problem)
+    if problem.operation in options.functions:
+        yield contestants.from_function(options.mine.name[:20], options.functions[problem.operation], problem)
     yield from contestants.peers(options.peers, problem, options.threads)
 
 

@@ -56,12 +56,12 @@ def one_conv(conv: Conv, w: np.ndarray, b: np.ndarray) -> bytes:
     from onnx import helper, numpy_helper
 
     constants = [
-        numpy_helper.from_array(np.ascontiguousarray(w.transpose(3, 2, 0, 1)), "w"),
+        numpy_helper.from_array(np.ascontiguousarray(conv.filters_first(w)), "w"),
         numpy_helper.from_array(b, "b"),
     ]
     attributes = _conv_attributes(conv.kernel, conv.strides, conv.padding, conv.dilation)
-    node = helper.make_node("Conv", ["x", "w", "b"], ["y"], **attributes)
-    return _finished([node], constants, ["N", conv.channels, *conv.size], ["N", conv.filters, *conv.out])
+    node = helper.make_node("Conv", ["x", "w", "b"], ["y"], group=conv.groups, **attributes)
+    return _finished([node], constants, ["N", conv.channels, *conv.size], ["N", conv.outputs, *conv.out])
 
 
 def network(model: tinycnn.Sequential) -> bytes:

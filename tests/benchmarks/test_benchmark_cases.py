@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from cases import LAYERS, PASSES, Conv, reference
+from cases import DEPTHWISE, NETWORK, PASSES, Conv, Depthwise, reference
 from checking import adversarial, relative_error
 from contestants import Problem, sparse
 
+from tinycnn import kernels
 from tinycnn.kernels.conv import naive
 
 FUNCTIONS = [function for _, function in PASSES.values()]
@@ -14,13 +15,13 @@ ODD = Conv((3, 2), 2, 5, (2, 3), (2, 1), ((1, 0), (0, 2)), (1, 2), spare=(1, 0))
 
 def test_the_layers_are_those_of_the_network():
     """Sizes as in the table of README.md of the library: inputs, multiply-adds."""
-    assert {name: conv.size for name, conv in LAYERS.items()} == {
+    assert {name: conv.size for name, conv in NETWORK.items()} == {
         "conv1": (28, 28),
         "conv2": (26, 26),
         "conv3": (12, 12),
         "conv4": (11, 11),
     }
-    macs = {name: conv.flops(1) // 2 for name, conv in LAYERS.items()}
+    macs = {name: conv.flops(1) // 2 for name, conv in NETWORK.items()}
     assert macs == {"conv1": 194_688, "conv2": 10_616_832, "conv3": 3_964_928, "conv4": 13_107_200}
 
 
@@ -47,6 +48,38 @@ def test_the_reference_agrees_with_the_definition(conv, function):
     arrays = {name: array.astype(np.float64) for name, array in conv.arrays(2).items()}
     defined = getattr(naive, function)(**conv.arguments(function, arrays))
     np.testing.assert_allclose(reference(conv, function, arrays), defined, rtol=1e-12, atol=1e-12)
+
+
+ODD_DEPTHWISE = Depthwise((3, 2), 5, 2, (2, 3), (2, 1), ((1, 0), (0, 2)), (1, 2), spare=(1, 0))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("conv", [ODD_DEPTHWISE, Depthwise((2, 4), 3, 1, (3, 2))], ids=["odd", "plain"])
+def test_the_reference_of_a_depthwise_convolution_agrees_with_its_definition(conv, function):
+    arrays = {name: array.astype(np.float64) for name, array in conv.arrays(2).items()}
+    operation = getattr(kernels, conv.operation(function))
+    defined = operation(**conv.arguments(function, arrays), algorithm="naive")
+    np.testing.assert_allclose(reference(conv, function, arrays), defined, rtol=1e-12, atol=1e-12)
+
+
+def test_costs_of_a_depthwise_convolution():
+    """Multiplications one by one, bytes by the arrays; the sizes of MobileNet's layers."""
+    conv = ODD_DEPTHWISE
+    assert conv.flops(3) == 2 * len(list(np.ndindex(3, *conv.out, 5 * 2, *conv.kernel)))
+    x, w, b, dy = (array.nbytes for array in conv.arrays(3).values())
+    assert conv.traffic("conv2d", 3) == x + w + b + dy
+    sizes = [(one.size, one.out) for one in DEPTHWISE.values()]
+    assert sizes == [((32, 32),) * 2, ((32, 32), (16, 16)), ((16, 16),) * 2, ((8, 8),) * 2]
+
+
+def test_filters_in_the_order_of_others():
+    """(F, C / groups, KH, KW), and back."""
+    for conv in (ODD, ODD_DEPTHWISE):
+        w = conv.arrays(1)["w"]
+        first = conv.filters_first(w)
+        assert first.shape == (conv.outputs, conv.channels // conv.groups, *conv.kernel)
+        np.testing.assert_array_equal(conv.filters_last(first), w)
+    assert first[2 * 3 + 1, 0, 1, 2] == w[1, 2, 3, 1]  # filter 1 of channel 3
 
 
 def test_adversarial_shapes_are_those_promised():

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import scaling
 import training
+from cases import LAYERS
 
 BENCHMARKS = Path(conv.__file__).parent
 PROGRAMS = {"conv": conv, "scaling": scaling, "training": training}
@@ -217,14 +218,15 @@ def test_training_beside_the_peers(tmp_path):
 
 @pytest.mark.slow
 def test_convolutions_of_the_peers_are_right(tmp_path):
-    """Every pass of every layer: whoever is wrong has no time."""
+    """Every pass of every layer: one that is wrong has no time."""
     for peer in ("torch", "onnxruntime"):
         pytest.importorskip(peer, reason=PEERS_REASON)
     options = ["--peers", "torch,onnxruntime", "--rounds", "1", "--batch-size", "3", "--algorithms", ""]
+    options += ["--layers", ",".join(LAYERS)]
     done = in_subprocess("conv", *options, folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = tables_of(tmp_path / "conv.json")[0]["rows"]
-    assert len(rows) == 4 * (2 + 1 + 1)
+    assert len(rows) == 8 * (2 + 1 + 1)
     assert all(np.isfinite(row["ms"]) for row in rows)
 
 
