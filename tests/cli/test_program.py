@@ -66,7 +66,7 @@ def test_version(call):
         ([], "required: COMMAND"),
         (["dance"], "invalid choice: 'dance'"),
         (["train", "--recipe", "slow"], "invalid choice: 'slow'"),
-        (["train", "--out", "model.txt"], "--out: expected a name ending in .h5"),
+        (["train", "--out", "model.txt"], "--out: expected a file name ending in .h5"),
         (["train", "--json"], "unrecognized arguments: --json"),
         (["predict"], "required: IMAGE"),
         (["predict", "a.png", "--top", "0"], "--top: expected a whole number >= 1, received 0"),
@@ -90,6 +90,13 @@ def test_wrong_usage_is_one_line_and_status_2(call, arguments, message):
     assert message in done.err
     assert done.err.count("\n") == 1
     assert "--help shows the options" in done.err
+
+
+def test_a_missing_library_of_the_output_is_named_before_the_run(call, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    done = call("train", "--out", "model.safetensors")
+    assert (done.status, done.out) == (2, "")
+    assert '--out: this format needs safetensors: pip install "tinycnn[safetensors]"' in done.err
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_its_network_is_mnist_cnn_with_the_dropout_of_the_recipe():
     [
         (["--data", "nowhere"], "nowhere"),
         (["--out", "nowhere/m.h5"], "--out: the folder does not exist"),
-        (["--out", "model.txt"], "--out: expected a name ending in .h5"),
+        (["--out", "model.txt"], "--out: expected a file name ending in .h5"),
         (["--epochs", "-1"], "--epochs: expected a whole number >= 0, received -1"),
         (["--batch-size", "0"], "--batch-size: expected a whole number >= 1, received 0"),
         (["--limit", "5"], "--limit: expected a whole number >= 10, received 5"),

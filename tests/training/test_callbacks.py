@@ -1,6 +1,7 @@
 """Callbacks: when they are called, what they change, what they keep."""
 
 import csv
+import sys
 
 import numpy as np
 import pytest
@@ -482,6 +483,15 @@ def test_a_path_is_refused_before_the_first_step(tmp_path, callback, message):
     model = network()
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         model.fit(X, Y, callbacks=[callback(tmp_path)], verbose=0)
+    assert model.steps_trained == 0
+
+
+@pytest.mark.parametrize(("suffix", "library"), [("safetensors", "safetensors"), ("onnx", "onnx")])
+def test_a_missing_library_is_named_before_the_first_step(tmp_path, monkeypatch, suffix, library):
+    monkeypatch.setitem(sys.modules, library, None)
+    model = network()
+    with pytest.raises(ImportError, match=rf'pip install "tinycnn\[{library}\]"'):
+        model.fit(X, Y, callbacks=[ModelCheckpoint(tmp_path / f"m.{suffix}")], verbose=0)
     assert model.steps_trained == 0
 
 

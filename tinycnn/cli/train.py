@@ -20,12 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinycnn
-from tinycnn import distributed, kernels, recipes
+from tinycnn import distributed, kernels, recipes, saving
 from tinycnn.cli.output import UsageError, say
 from tinycnn.datasets import load_mnist, scale_images
 from tinycnn.inspection.plots import plot_history
 from tinycnn.recipes import RECIPES, Recipe
-from tinycnn.saving import FORMATS
 from tinycnn.support.files import atomic_path
 from tinycnn.support.processes import OneProcess
 from tinycnn.support.randomness import generator
@@ -220,8 +219,10 @@ def check(options: argparse.Namespace) -> None:
         )
     if not options.out.absolute().parent.is_dir():
         raise UsageError(f"--out: the folder does not exist: {options.out.absolute().parent}")
-    if options.out.suffix not in FORMATS:
-        raise UsageError(f"--out: expected a name ending in {', '.join(FORMATS)}, received {options.out}")
+    try:
+        saving.check_name(options.out)
+    except (ValueError, ImportError) as error:
+        raise UsageError(f"--out: {error}") from None
     if options.keep_every is not None and options.checkpoint is None:
         raise UsageError("--keep-every: expected --checkpoint with a folder to keep models in")
     for name, least in (

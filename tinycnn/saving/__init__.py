@@ -35,6 +35,7 @@ from tinycnn.support import checks
 __all__ = [
     "FORMATS",
     "Snapshot",
+    "check_name",
     "export",
     "format_of",
     "from_torch_state_dict",
@@ -230,6 +231,21 @@ def _check_sizes(config: dict[str, Any], weights: Weights) -> None:
     own, found = weight_shapes(config), {name: array.shape for name, array in weights}
     if sum(map(math.prod, own.values())) != sum(map(math.prod, found.values())):
         raise ValueError(f"weights: expected {listed(own)}, received {listed(found)}")
+
+
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Raise what `write` would raise because of a file's name, for programs that write hours later.
+
+    Raises
+    ------
+    ValueError
+        For a suffix that is not in `FORMATS`.
+    ImportError
+        Where the library of the format is missing.
+    """
+    module = format_of(path)
+    if hasattr(module, "library"):
+        module.library()
 
 
 def format_of(path: str | os.PathLike[str]) -> ModuleType:

@@ -51,8 +51,8 @@ LONGEST_HEADER = 2 * LARGEST  # bytes: a description of a model has its quotes e
 MOST_AXES = 8
 
 
-def _library() -> Any:
-    """Return the library."""
+def library() -> Any:
+    """Return the library that reads and writes the arrays; raise ImportError where it is missing."""
     try:
         import safetensors
         import safetensors.numpy
@@ -69,7 +69,7 @@ def write(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
     # the library takes the memory as it lies, whatever the strides
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     # one entry: several would be written in any order
-    content = _library().numpy.save(arrays, {OWN: to_json(to_header(snapshot))})
+    content = library().numpy.save(arrays, {OWN: to_json(to_header(snapshot))})
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
@@ -155,7 +155,7 @@ class _File:
     @cached_property
     def _arrays(self) -> dict[str, Any]:
         """What the library reads, when the first array is needed."""
-        return dict(_library().deserialize(self.path.read_bytes()))
+        return dict(library().deserialize(self.path.read_bytes()))
 
 
 def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:

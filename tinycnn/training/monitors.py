@@ -228,7 +228,7 @@ class ModelCheckpoint(Monitor):
         """Start without a best value, and check the path as far as it is known."""
         super().on_train_begin()
         self.saved = None
-        saving.format_of(self.filepath)
+        saving.check_name(self.filepath)
         if "{" not in os.path.dirname(self.filepath):
             files.writable(self.filepath)  # with fields in the name, this checks the folder
         if (names := self.params.get("metrics")) is not None:

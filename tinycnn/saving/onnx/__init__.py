@@ -20,7 +20,7 @@ from tinycnn.saving.onnx import exporting, importing, wire
 from tinycnn.saving.snapshot import Snapshot
 from tinycnn.support.files import atomic_path
 
-__all__ = ["producer", "read", "write"]
+__all__ = ["library", "producer", "read", "write"]
 
 
 def write(path: str | os.PathLike[str], snapshot: Snapshot, data_format: str = "channels_last") -> None:
@@ -41,7 +41,7 @@ def write(path: str | os.PathLike[str], snapshot: Snapshot, data_format: str = "
     ValueError
         For weights that float32 or a file of 2 GiB does not hold.
     """
-    _need_onnx()
+    library()
     content = exporting.to_bytes(snapshot, data_format)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
@@ -68,7 +68,7 @@ def producer(path: str | os.PathLike[str]) -> str:
 
 def _parse(path: str | os.PathLike[str]) -> tuple[Any, int]:
     """Return the ModelProto in a file, and how many bytes it has."""
-    _need_onnx()
+    library()
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from onnx import ModelProto
 
@@ -82,8 +82,10 @@ def _parse(path: str | os.PathLike[str]) -> tuple[Any, int]:
     return model, len(content)
 
 
-def _need_onnx() -> None:
+def library() -> Any:
+    """Return the library of the file's messages; raise ImportError where it is missing."""
     try:
-        import onnx  # noqa: F401
+        import onnx
     except ImportError:
         raise ImportError('ONNX files need the library onnx: pip install "tinycnn[onnx]"') from None
+    return onnx
