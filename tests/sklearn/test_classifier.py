@@ -155,6 +155,18 @@ def test_images_of_another_shape_are_refused(fitted):
         fitted.predict(np.zeros((2, 36)))
 
 
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1)])
+def test_one_image_is_refused_with_the_cure(shape, fitted):
+    """Its rows are no images. An image whose only row has all its values is a row too."""
+    with pytest.raises(ValueError, match=r"X: expected images .* received one image.* X\[np.newaxis\]"):
+        fitted.predict(X[0].reshape(shape))
+    with pytest.raises(ValueError, match="received one image"):
+        fitted.predict_proba(X[0].reshape(shape).tolist())
+    assert fitted.predict(X[0].reshape(shape)[np.newaxis]) == fitted.predict(X[:1])
+    flat = CNNClassifier(image_shape=(1, 5), epochs=1, model__filters=1, model__units=2)
+    assert flat.fit(np.eye(5), [0, 1, 0, 1, 0]).predict(np.ones((1, 5))).shape == (1,)
+
+
 def test_pixels_are_divided_by_255():
     """By their dtype, so that every part of the data is treated alike; other numbers stay as they are."""
     pixels = np.random.default_rng(0).integers(0, 256, (20, 5, 7), dtype=np.uint8)
@@ -237,6 +249,8 @@ def sigmoid(input_shape, classes):
         (tinycnn.Sequential([Dense(3)]), "model: expected None"),
         (lambda input_shape, classes: Dense(classes), "model: expected a function that returns layers"),
         (lambda input_shape, classes: None, "model: expected a function that returns layers"),
+        (list, r"model: expected a function .input_shape, classes, .* too many positional"),
+        (lambda shape, classes, *, rate: [], "model: expected a function .* missing a required"),
         (four_outputs, "model: expected a network with 3 outputs, one for each class, received"),
         (no_flatten, "model: the network does not fit inputs of shape"),
         (lambda input_shape, classes: small_networks.built((5, 8, 1), 3), "model: the network does not fit"),
@@ -266,6 +280,8 @@ def test_a_network_that_does_not_fit_is_refused(model, message):
         ({"early_stopping": "yes"}, "early_stopping: expected"),
         ({"class_weight": {"bar": 2.0, "circle": 3.0}}, "class_weight"),
         ({"class_weight": "equal"}, "class_weight"),
+        ({"class_weight": {"bar": -1}}, r"class_weight: expected a number in .* received -1"),
+        ({"class_weight": {"bar": float("nan")}}, r"class_weight: expected a number in"),
     ],
 )
 def test_a_parameter_out_of_range_is_refused(parameters, message):

@@ -173,7 +173,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"y: expected the classes {self.classes_} with warm_start, received {classes}")
         weights = self._weights(y, classes, sample_weight)
         if weights is not None:
-            _check_classes(np.unique(y[weights > 0]), " with a weight above 0")
+            data.check_classes(np.unique(y[weights > 0]), " with a weight above 0")
             weights = weights * (len(weights) / weights.sum())
         model = self.model_ if continued else self._new_model(classes)
         epochs, validation = checks.whole("epochs", self.epochs, 1), self._validation(len(y))
@@ -243,7 +243,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
 
     def _checked(self, X: Any, *labels: Any, reset: bool) -> tuple[np.ndarray, Any]:
         """Return rows (N, features), and labels if given, checked; `reset` is for those of a new network."""
-        rows, axes = data.flattened(X)
+        rows, axes = data.flattened(X, () if reset else self.image_shape_)
         if labels:
             rows, y = validate_data(self, rows, *labels, dtype="numeric", reset=reset)
             check_classification_targets(y)
@@ -251,7 +251,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
             rows, y = validate_data(self, rows, dtype="numeric", reset=reset), None
         pixels = rows.dtype == np.uint8
         if reset:
-            self.image_shape_ = data.input_shape(axes or rows.shape[1:], self.image_shape)
+            self.image_shape_: tuple[int, ...] = data.input_shape(axes or rows.shape[1:], self.image_shape)
             self.pixels_ = pixels
         if pixels != self.pixels_:
             wanted = "uint8, as in fit, which divided it by 255" if self.pixels_ else "no uint8, as in fit"
@@ -266,7 +266,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
 
     def _new_model(self, classes: np.ndarray) -> Sequential:
         """Return a network for images of `image_shape_`, compiled."""
-        _check_classes(classes, "")
+        data.check_classes(classes, "")
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         own = {name: value for name, value in vars(self).items() if name.startswith(PREFIX)}
         model = networks.network(self.model, self.image_shape_, len(classes), own, seed)
@@ -286,6 +286,9 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
             )
         if self.class_weight is None:
             return weights
+        if isinstance(self.class_weight, dict):
+            for weight in self.class_weight.values():
+                checks.real("class_weight", weight, 0)
         by_class = compute_class_weight(self.class_weight, classes=classes, y=y)
         by_image = by_class[np.searchsorted(classes, y)]
         return by_image if weights is None else by_image * weights
@@ -343,8 +346,3 @@ def _share(count: int | None) -> AbstractContextManager[Any]:
     from tinycnn.kernels.runtime.shares import Share  # brings Numba
 
     return Share(count)
-
-
-def _check_classes(classes: np.ndarray, which: str) -> None:
-    if len(classes) < 2:
-        raise ValueError(f"y: expected at least two classes{which}, received one class, {classes}")

@@ -20,17 +20,40 @@ Shape = tuple[int, ...]
 LEAST_IMAGE = 64  # values in a row that are taken for a square image: 8 x 8
 
 
-def flattened(X: Any) -> tuple[Any, Shape]:
+def flattened(X: Any, image_shape: Shape = ()) -> tuple[Any, Shape]:
     """Return images (N, ...) as rows (N, features), and the shape of one image.
 
     Whatever has fewer axes, or none that can be seen, is returned as it is, and with ().
+
+    Parameters
+    ----------
+    X
+    image_shape : tuple of int
+        Of one image, where a network is fitted.
+
+    Raises
+    ------
+    ValueError
+        For one image in the place of several: its rows would be taken for images.
     """
     if isinstance(X, list | tuple):
         X = np.asarray(X)
     shape = tuple(getattr(X, "shape", ()))
+    is_one = len(image_shape) == 3 and image_shape in (shape, (*shape, 1))
+    if is_one and math.prod(shape[1:]) != math.prod(image_shape):
+        raise ValueError(
+            f"X: expected images {('N', *image_shape)}, received one image, of shape {shape}; "
+            "X[np.newaxis] is a batch of one"
+        )
     if len(shape) <= 2:
         return X, ()
     return np.asarray(X).reshape(len(X), math.prod(shape[1:])), shape[1:]
+
+
+def check_classes(classes: np.ndarray, which: str) -> None:
+    """Raise ValueError for fewer than two classes; `which` says of what, for the message."""
+    if len(classes) < 2:
+        raise ValueError(f"y: expected at least two classes{which}, received one class, {classes}")
 
 
 def input_shape(axes: Shape, image_shape: Any) -> Shape:

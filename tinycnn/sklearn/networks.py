@@ -109,7 +109,9 @@ def network(model: Any, shape: Shape, classes: int, own: dict[str, Any], seed: i
         Of the weights, unless the function returns others than initial ones.
     """
     check_arguments(model, own)
-    made = function(model)(shape, classes, **{name.removeprefix(PREFIX): own[name] for name in own})
+    arguments = {name.removeprefix(PREFIX): own[name] for name in own}
+    _check_call(function(model), shape, classes, **arguments)
+    made = function(model)(shape, classes, **arguments)
     if isinstance(made, Sequential):
         found = _with_seed(made, seed)
     elif isinstance(made, Iterable):
@@ -127,6 +129,20 @@ def network(model: Any, shape: Shape, classes: int, own: dict[str, Any], seed: i
         )
     _check_softmax(found, shape)
     return found
+
+
+def _check_call(made_by: Function, *arguments: Any, **options: Any) -> None:
+    """Raise ValueError for a function that does not take these arguments, such as one without any."""
+    try:
+        signature = inspect.signature(made_by)
+    except ValueError:  # of a function that does not tell its arguments
+        return
+    try:
+        signature.bind(*arguments, **options)
+    except TypeError as error:
+        raise ValueError(
+            f"model: expected a function (input_shape, classes, ...), received {made_by!r}: {error}"
+        ) from None
 
 
 def _with_seed(made: Sequential, seed: int) -> Sequential:
