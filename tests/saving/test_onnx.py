@@ -239,6 +239,55 @@ def test_sizes_of_the_batch_in_a_chain_of_nodes(tmp_path):
     np.testing.assert_allclose(loaded.predict(x), flat @ kernel + bias, rtol=1e-5, atol=1e-5)
 
 
+def test_the_only_place_of_an_axis(tmp_path):
+    """`x[:, :, 0, 0]` of means in PyTorch. Of more places one is not taken."""
+    nodes = chain(node("GlobalAveragePool"), node("Gather", "zero", axis=3), node("Gather", "end", axis=-1))
+    tensors = [tensor("zero", np.array(0)), tensor("end", np.array(-1))]
+    loaded = load_model(saved(tmp_path / "m.onnx", nodes, tensors))
+    np.testing.assert_allclose(loaded.predict(images()), images().mean((1, 2)), rtol=1e-5, atol=1e-6)
+    match = r"Gather.: expected place 0 of an axis of size 1, received 0 of axis 3 of \(2, 5, 4\)"
+    with pytest.raises(ValueError, match=match):
+        load_model(saved(tmp_path / "m.onnx", [node("Gather", "zero", axis=3)], tensors))
+    with pytest.raises(ValueError, match="axis 0 is that of the batch"):
+        load_model(saved(tmp_path / "m.onnx", [node("Gather", "zero", axis=0)], tensors))
+
+
+def test_a_remainder_among_sizes(tmp_path):
+    """`Unflatten` in PyTorch, which counts the axes behind the new ones."""
+    make = onnx.helper.make_node
+    nodes = [
+        make("Mod", ["three", "two"], ["one"]),
+        make("Concat", ["zero", "one", "rest"], ["sizes"], axis=0),
+    ]
+    nodes.append(node("Reshape", "sizes"))
+    constants = [("three", [3]), ("two", [2]), ("zero", [0]), ("rest", [5, -1])]
+    tensors = [tensor(name, np.array(value, np.int64)) for name, value in constants]
+    loaded = load_model(saved(tmp_path / "m.onnx", nodes, tensors, ("N", 20)))
+    assert loaded.output_shape == (5, 4, 1)
+    nodes[0].attribute.add(name="fmod", type=2, i=1)
+    with pytest.raises(ValueError, match="fmod: expected 0, received 1"):
+        load_model(saved(tmp_path / "m.onnx", nodes, tensors, ("N", 20)))
+
+
+@pytest.mark.parametrize("counted", [0, 1])
+def test_a_mean_whose_last_window_goes_over_the_edge(tmp_path, counted):
+    """What `ceil_mode` adds is not counted, so it is a mean with padding "same"."""
+    pool = {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1, "count_include_pad": counted}
+    loaded = load_model(saved(tmp_path / "m.onnx", [node("AveragePool", **pool)]))
+    plain = Sequential([AveragePooling2D(2, padding="same")], input_shape=(5, 4, 2))
+    np.testing.assert_array_equal(loaded.predict(images()), plain.predict(images()))
+    pool["pads"] = [1, 1, 0, 0]
+    with pytest.raises(ValueError, match=r"received \(.*\), what ceil_mode adds among them"):
+        load_model(saved(tmp_path / "m.onnx", [node("AveragePool", **pool)]))
+
+
+def test_a_number_is_no_name_of_a_layer(tmp_path):
+    """PyTorch's exporters count modules and nodes."""
+    nodes = chain(node("Relu", name="/3/Relu"), node("Tanh", name="n4"), node("Sigmoid", name="n4x"))
+    loaded = load_model(saved(tmp_path / "m.onnx", nodes))
+    assert [layer.name for layer in loaded] == ["activation_1", "activation_2", "n4x"]
+
+
 def test_matmul_and_add_are_one_dense_with_its_activation(tmp_path):
     tensors, (w, b) = dense()
     nodes = chain(node("MatMul", "w"), node("Add", "b"), node("Tanh"))
@@ -288,7 +337,14 @@ def test_both_meanings_of_softmax(tmp_path, opset):
 def test_branches_are_refused_with_the_nodes_name(tmp_path):
     make = onnx.helper.make_node
     nodes = [make("Relu", ["x"], ["r"], "first"), make("Add", ["r", "x"], ["y"], "sum")]
-    with pytest.raises(ValueError, match=r"node 'first' .Relu.: expected one path of images, received 'x'"):
+    match = (
+        r"node 'first' .Relu.: expected one path of images, received 'x', which goes to node 'sum' .Add. too"
+    )
+    with pytest.raises(ValueError, match=match):
+        load_model(saved(tmp_path / "m.onnx", nodes))
+    nodes = [make("Relu", ["x"], ["r"], "same"), make("Relu", ["x"], ["s"], "same")]
+    nodes.append(make("Add", ["r", "s"], ["y"]))
+    with pytest.raises(ValueError, match="which goes to another one of this name too"):
         load_model(saved(tmp_path / "m.onnx", nodes))
     nodes = [make("Add", ["x", "x"], ["y"], "twice")]
     with pytest.raises(ValueError, match=r"node 'twice' .Add.: expected one path"):
@@ -297,7 +353,12 @@ def test_branches_are_refused_with_the_nodes_name(tmp_path):
 
 @pytest.mark.parametrize(
     ("operator", "match"),
-    [("If", "'branch'"), ("LSTM", "'branch' .LSTM.: expected one of the operators"), ("Einsum", "Einsum")],
+    [
+        ("If", "'branch'"),
+        ("LSTM", "'branch' .LSTM.: expected one of the operators .* Upsample, received another$"),
+        ("Einsum", "Einsum"),
+        ("LogSoftmax", "received another; export the network without it, or with Softmax in its place"),
+    ],
 )
 def test_operators_that_no_layer_has(tmp_path, operator, match):
     with pytest.raises(ValueError, match=match):

@@ -27,7 +27,7 @@ WINDOWS = [
     "resize",
     "upsample",
 ]
-SHAPES = ["dropout", "flatten", "identity", "reshape", "squeeze", "tile", "transpose", "unsqueeze"]
+SHAPES = ["dropout", "flatten", "gather", "identity", "reshape", "squeeze", "tile", "transpose", "unsqueeze"]
 NUMBERS = ["add", "batch_normalization", "clip", "div", "gemm", "leakyrelu", "matmul", "max", "min", "mul"]
 NUMBERS += [
     "prelu",
@@ -68,12 +68,24 @@ REFUSALS = {
     "training_mode": "training",
     "repeats: expected": "repetitions of all",
     "expected sizes above 0": "an empty result",
+    "indices: expected 0 axes": "several places of an axis",
     "expected one output": "a mask or places beside the result",
 }
 
 # Operators without a case that is a layer's. Their cases have several images, the batch, other numbers than
-# zeros, or one axis; Cast is of other types, and the last is no operator of ONNX.
-UNTESTED = {"Cast", "Max", "Min", "PRelu", "Pad", "ReduceMax", "ReduceMean", "Tile", "ReLU in two pieces"}
+# zeros, several places, or one axis; Cast is of other types, and the last is no operator of ONNX.
+UNTESTED = {
+    "Cast",
+    "Gather",
+    "Max",
+    "Min",
+    "PRelu",
+    "Pad",
+    "ReduceMax",
+    "ReduceMean",
+    "Tile",
+    "ReLU in two pieces",
+}
 
 
 def cases():

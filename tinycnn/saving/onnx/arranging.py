@@ -2,7 +2,7 @@
 
 ::
 
-    Transpose, Flatten, Reshape, Squeeze, Unsqueeze -> Layout.stored
+    Transpose, Flatten, Reshape, Squeeze, Unsqueeze, Gather -> Layout.stored
 """
 
 from __future__ import annotations
@@ -59,6 +59,16 @@ def unsqueeze(net: Network, node: Node) -> None:
     rank = len(net.layout.stored) + 1 + len(axes)
     new, rest = _inner(node, axes, rank), iter(net.layout.stored)
     net.layout.stored = [[] if number in new else next(rest) for number in range(rank - 1)]
+
+
+def gather(net: Network, node: Node) -> None:
+    """Read a Gather of the only place on an axis, as of means: `x[:, :, 0, 0]` in PyTorch."""
+    stored, place = net.layout.stored, node.constant(1, "indices", 0)
+    [axis] = _inner(node, [node.attributes.whole("axis", 0)], len(stored) + 1)
+    if place not in (0, -1) or stored[axis]:
+        shape = net.layout.shape(stored)
+        node.refuse(f"expected place 0 of an axis of size 1, received {place} of axis {axis + 1} of {shape}")
+    net.layout.stored = [*stored[:axis], *stored[axis + 1 :]]
 
 
 def reshape(net: Network, node: Node) -> None:

@@ -169,6 +169,11 @@ def _arithmetic(function: Callable[..., Any]) -> Callable[[Node, Budget], np.nda
     return compute
 
 
+def _remainder(node: Node, budget: Budget) -> np.ndarray:
+    node.attributes.expect("fmod", node.attributes.whole("fmod", 0), 0)
+    return _arithmetic(np.mod)(node, budget)
+
+
 FOLDED: dict[str, Callable[[Node, Budget], np.ndarray]] = {
     "Add": _arithmetic(np.add),
     "Cast": _cast,
@@ -178,6 +183,7 @@ FOLDED: dict[str, Callable[[Node, Budget], np.ndarray]] = {
     "Div": _arithmetic(lambda a, b: a // b if a.dtype.kind == "i" else a / b),
     "Gather": _gather,
     "Identity": _identity,
+    "Mod": _remainder,
     "Mul": _arithmetic(np.multiply),
     "Neg": _arithmetic(np.negative),
     "Reciprocal": _arithmetic(np.reciprocal),

@@ -12,7 +12,6 @@ one. A file with names for the axes (ONNX's dimension denotation; tinycnn writes
 from __future__ import annotations
 
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,8 @@ DOMAINS = ("", "ai.onnx")
 MOST_NODES = 10_000
 FLOATS = {1: "float32", 10: "float32", 11: "float64"}
 INTEGERS = range(2, 8)  # types of images that a Cast makes floats
+#: What helps against an operator that many networks end with.
+CURES = {"LogSoftmax": "; export the network without it, or with Softmax in its place"}
 USUAL_CHANNELS = (1, 3)  # grey and colours
 
 
@@ -94,9 +95,11 @@ class Graph:
         self.input = self._only_input()
         self._output = self._only_output()
         self._nodes = pieces.join(self._needed())
-        self._uses = Counter(
-            name for node in self._nodes if node.op_type != "Shape" for name in set(node.input)
-        )
+        self._users: dict[str, list[str]] = {}  # of each value, the nodes that take its numbers
+        for node in self._nodes:
+            label = _label(node)
+            for name in set(node.input) if node.op_type != "Shape" else ():
+                self._users.setdefault(name, []).append(label)
 
     def _only_input(self) -> Any:
         """Return the input for images; weights may be among the inputs too."""
@@ -216,12 +219,17 @@ class Graph:
         """Add what a node does with the images to the network."""
         names = [name for name, value in zip(proto.input, node.inputs, strict=True) if value is DATA]
         if node.operator not in OPERATORS:
-            node.refuse(f"expected one of the operators {', '.join(OPERATORS)}")
+            known = ", ".join(name for name in OPERATORS if name != pieces.JOINED)
+            cure = CURES.get(node.operator, "")
+            node.refuse(f"expected one of the operators {known}, received another{cure}")
         if len(names) > 1:
             node.refuse(f"expected one path of images, received several that meet: {', '.join(names)!s:.200}")
-        if self._uses[names[0]] > 1:
+        users = self._users[names[0]]
+        if len(users) > 1:
+            other = next((label for label in users if label != node.label), "another one of this name")
             node.refuse(
-                f"expected one path of images, received {names[0]!r:.100}, which goes to several nodes"
+                f"expected one path of images, received {names[0]!r:.100}, which goes to {other} too; "
+                "a network of tinycnn is a stack of layers"
             )
         OPERATORS[node.operator](network, node)
         node.attributes.done()

@@ -101,8 +101,9 @@ class Network:
         if parts and re.fullmatch(rf"{node.operator}_*\d*", parts[-1]):
             parts.pop()
         name = re.sub(r"[^A-Za-z0-9_.-]+", "_", "_".join(parts))[-60:].strip("_.-")
-        if name.isdigit() or (class_name in ARRANGING and node.operator not in ARRANGING):
-            name = ""  # a number in a list, or the name of another node
+        is_number = re.fullmatch(r"n?\d+", name)  # in a list, or among nodes that an exporter counts
+        if is_number or (class_name in ARRANGING and node.operator not in ARRANGING):
+            name = ""  # or the name of another node
         base = name or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", class_name).lower()
         number = 0 if name else 1
         while (name := f"{base}_{number}" if number else base) in self._names:

@@ -228,7 +228,7 @@ def _reduce(net: Network, node: Node, gone: list[int], keep: bool) -> None:
         fits = len(ours) == 3 and sorted(ours[0] + ours[1]) == sorted(flat(reduced)) and ours[2] == flat(kept)
         if not fits:
             if len(reduced) != 2:
-                node.mismatch("axes: expected those of H and W")
+                node.mismatch(f"axes: expected those of H and W at once, received {len(reduced)} in all")
             net.arrange(node, [*reduced, flat(kept)])
         kind = "GlobalMaxPooling2D" if "Max" in node.operator else "GlobalAveragePooling2D"
         sizes = layout.shape(layout.stored)
@@ -266,6 +266,7 @@ OPERATORS: dict[str, Callable[[Network, Node], None]] = {
     "Div": _arithmetic,
     "Dropout": _nothing,
     "Flatten": arranging.flatten,
+    "Gather": arranging.gather,
     "Gemm": _gemm,
     "GlobalAveragePool": _global_pool,
     "GlobalMaxPool": _global_pool,

@@ -126,7 +126,7 @@ def pool(net: Network, node: Node) -> None:
     """Read a MaxPool or an AveragePool.
 
     Padding of zeros is the same as none to a maximum of numbers that are not negative, and to a mean that
-    counts it.
+    counts it. What `ceil_mode` adds is never counted.
     """
     read = node.attributes
     net.images(node)
@@ -138,12 +138,14 @@ def pool(net: Network, node: Node) -> None:
     for kernel, sides in zip(how.kernel, how.pads, strict=True):
         if max(sides) >= kernel:
             node.refuse(f"pads: expected less than the window {how.kernel}, received {how.pads}")
+    counted = counted and how.pads != geometry.NO_PADDING
     extended = how._replace(pads=_rounded_up(how, size)) if up else how
     highest, padding = node.operator == "MaxPool", extended.padding(size)
     explicit = not isinstance(padding, str) or (not highest and counted and padding != "valid")
     if explicit:
         if not (net.is_not_negative() if highest else counted and extended == how):
-            node.refuse(f"pads: expected none, or those of padding 'same', received {extended.pads}")
+            added = ", what ceil_mode adds among them" if extended != how else ""
+            node.refuse(f"pads: expected none, or those of padding 'same', received {extended.pads}{added}")
         net.layout.compute(net.add(node, "ZeroPadding2D", padding=extended.pads), channels_first=True)
         padding = "valid"
     kind = "MaxPooling2D" if highest else "AveragePooling2D"
