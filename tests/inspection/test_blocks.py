@@ -1,5 +1,6 @@
 """What notebooks show of models and layers: well-formed, with the numbers that are there."""
 
+import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -36,6 +37,15 @@ def test_the_picture_of_a_network():
             assert 0 <= y <= height
     for text in root.findall(f"{SVG}text"):
         assert float(text.get("y")) < height
+
+
+def test_text_is_legible_on_a_narrow_page():
+    """A row that is wider than the page becomes smaller as far as one can read it, and scrolls then."""
+    root = ET.fromstring(network(input_shape=(9, 8, 2))._repr_html_())
+    assert root[0].get("style") == "overflow-x: auto"
+    row = root[0][0]
+    least = float(re.search(r"min-width: (\d+)px", row.get("style"))[1])
+    assert float(row.get("font-size")) * least / float(row.get("viewBox").split()[2]) > 7.9
 
 
 def test_a_model_in_a_notebook():

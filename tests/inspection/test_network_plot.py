@@ -22,6 +22,8 @@ from tinycnn.layers import (
     Flatten,
     Layer,
     MaxPooling2D,
+    ReLU,
+    Softmax,
 )
 from tinycnn.support import svg
 
@@ -377,6 +379,12 @@ def test_widths_of_text():
 
 
 def test_an_activation_layer():
-    """Says its function once."""
-    root = parse(plot_network(Sequential([Dense(2), Activation("softmax")], seed=0)))
-    assert boxes(root)[1][0] == ["activation_1", "Activation, softmax"]
+    """Says its function once; that of a ReLU with a slope is no leaky_relu, which has another slope."""
+    layers = [Dense(2), Activation("softmax"), Softmax(), ReLU(6.0), ReLU(negative_slope=0.1)]
+    root = parse(plot_network(Sequential(layers, seed=0)))
+    assert [", ".join(lines[1:]) for lines, _ in boxes(root)[1:]] == [
+        "Activation, softmax",
+        "Softmax",
+        "ReLU, max value 6",
+        "ReLU, negative slope 0.1",
+    ]

@@ -18,6 +18,7 @@ from tinycnn.support import html, svg
 TALLEST, WIDEST, GAP, LEAST = 1.6, 0.9, 0.42, 0.06
 SLANT = 0.4  # of the height that the back is moved by
 PIXELS, LETTERS = 90, 11  # of an inch, in a page; of the letters of the text below
+SMALLEST = 8  # pixels of letters where a page is narrower than the picture; then it scrolls
 EM, LINE = LETTERS / PIXELS, 0.17  # inches: the size of its letters, and the height of a line
 LONGEST = 22.0  # em of a line, at most
 Point = tuple[float, float]
@@ -128,7 +129,8 @@ def network_svg(model: Any) -> str:
     elements, (width, height), label = _elements(model)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'style="max-width: {width:.0f}px; width: 100%" role="img" aria-label="{svg.escaped(label)}" '
+        f'style="max-width: {width:.0f}px; min-width: {width * SMALLEST / LETTERS:.0f}px; width: 100%" '
+        f'role="img" aria-label="{svg.escaped(label)}" '
         f'font-family="sans-serif" font-size="{LETTERS}" fill="currentColor">{elements}</svg>'
     )
 
@@ -174,4 +176,5 @@ def network_html(model: Any) -> str:
         for layer in model.layers
     ]
     table = html.table(("layer", "type", "output shape", "parameters"), rows, numbers=1)
-    return f"<div>{network_svg(model)}{table}{model.count_params():,} parameters in all</div>"
+    row = f'<div style="overflow-x: auto">{network_svg(model)}</div>'
+    return f"<div>{row}{table}{model.count_params():,} parameters in all</div>"

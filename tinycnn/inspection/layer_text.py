@@ -45,7 +45,7 @@ def arguments_of(layer: Any, activation: bool = True) -> list[str]:
             _is_default(value, parameter.default) or _follows(layer, name, value)
         ):
             found.append(_said(name, value))
-    function = getattr(layer, "activation", None)
+    function = vars(layer).get("activation")  # as an argument; a property says again what the class does
     function = function if isinstance(function, str) else getattr(function, "__name__", None)
     return [*found, function] if activation and function and function != "linear" else found
 
