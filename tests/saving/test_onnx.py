@@ -60,6 +60,8 @@ NETWORKS = {
     "nearest": [UpSampling2D((2, 3)), Conv2D(2, 3)],
     "bilinear": [UpSampling2D((3, 1), interpolation="bilinear")],
     "shapes": [Conv2D(3, 2), Reshape((4, 9)), Softmax(1), Reshape((6, 6, 1)), Conv2D(2, 2)],
+    "rows of features": [Reshape((5, 24)), BatchNormalization()],
+    "four axes": [Reshape((5, 2, 2, 6)), Softmax(2)],
     "a shape of one axis": [Reshape((-1,)), Dense(3)],
     "normalised first": [BatchNormalization(center=False), BatchNormalization(scale=False), Flatten()],
 }

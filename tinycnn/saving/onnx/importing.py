@@ -20,7 +20,7 @@ import numpy as np
 from tinycnn.saving.onnx import pieces, tensors
 from tinycnn.saving.onnx.attributes import MOST, Attributes
 from tinycnn.saving.onnx.folding import BATCH, Budget, fold
-from tinycnn.saving.onnx.graph import CHANNEL
+from tinycnn.saving.onnx.graph import CHANNEL, PRODUCER
 from tinycnn.saving.onnx.layout import Layout, LayoutError, channels_last, flat
 from tinycnn.saving.onnx.network import Network
 from tinycnn.saving.onnx.nodes import DATA, Node
@@ -260,10 +260,14 @@ def _shape(node: Node, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _finish(network: Network, opset: int) -> None:
-    """Give the output the shape that it has in ONNX, but images with their channels last."""
+    """Give the output the shape that it has in ONNX, but images with their channels last.
+
+    In tinycnn's own files the channels of all outputs are where those of the input are.
+    """
     layout, node = network.layout, Node("", "output", "", opset, [], Attributes("output", []))
     image = channels_last(layout.stored)
-    fits = len(image) == 3 and layout.ours != layout.stored and flat(layout.ours) == flat(image)
+    may_be_image = len(image) == 3 or network.producer == PRODUCER
+    fits = may_be_image and layout.ours != layout.stored and flat(layout.ours) == flat(image)
     network.arrange(node, image if fits else layout.stored)
     if not network.layers:
         network.add(node, "Activation", activation="linear")
