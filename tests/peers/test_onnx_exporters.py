@@ -37,6 +37,8 @@ def torch_networks(nn):
         "maximum": [nn.Conv2d(2, 6, 3), nn.AvgPool2d(3, 2, 1), nn.AdaptiveMaxPool2d(1), nn.Flatten()],
         "padded pool": [nn.Conv2d(2, 6, 3), nn.ReLU(), nn.MaxPool2d(3, 2, 1), nn.Conv2d(6, 4, 1)],
         "ceil": [nn.Conv2d(2, 6, 3), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True), nn.Conv2d(6, 2, 2)],
+        "ceil mean": [nn.Conv2d(2, 6, 3), nn.AvgPool2d(2, ceil_mode=True), nn.Conv2d(6, 2, 2)],
+        "decoder": [nn.Flatten(), nn.Linear(286, 48), nn.Unflatten(1, (3, 4, 4)), nn.Conv2d(3, 2, 3)],
         "larger": [nn.Upsample(scale_factor=2), nn.Conv2d(2, 3, 2, dilation=2), nn.ZeroPad2d((1, 2, 0, 3))],
         "bilinear": [nn.Upsample(scale_factor=(3, 2), mode="bilinear"), nn.Conv2d(2, 3, 2)],
         "depthwise": [nn.Conv2d(2, 6, 3, padding=1, groups=2), nn.ReLU(), nn.Conv2d(6, 4, 1)],

@@ -283,6 +283,15 @@ def test_a_mean_whose_last_window_goes_over_the_edge(tmp_path, counted):
         load_model(saved(tmp_path / "m.onnx", [node("AveragePool", **pool)]))
 
 
+def test_an_output_without_axes_is_refused(tmp_path):
+    """Of a network with one output that was squeezed."""
+    nodes = [node("Squeeze", "axes")]
+    with pytest.raises(
+        ValueError, match=r"output: expected shape \(N, features\) .*, received \(N,\); export"
+    ):
+        load_model(saved(tmp_path / "m.onnx", nodes, [tensor("axes", np.array([1]))], ("N", 1)))
+
+
 def test_a_number_is_no_name_of_a_layer(tmp_path):
     """PyTorch's exporters count modules and nodes."""
     nodes = chain(node("Relu", name="/3/Relu"), node("Tanh", name="n4"), node("Sigmoid", name="n4x"))

@@ -102,7 +102,7 @@ def _gather(node: Node, budget: Budget) -> np.ndarray:
 
 
 def _concat(node: Node, budget: Budget) -> np.ndarray:
-    arrays = [node.constant(index, "input") for index in range(len(node.inputs))]
+    arrays = [node.constant(index, "input", least=0) for index in range(len(node.inputs))]
     _small(node, sum(array.size for array in arrays))
     return np.concatenate(arrays, node.attributes.whole("axis", 0))
 

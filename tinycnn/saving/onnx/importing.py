@@ -265,6 +265,8 @@ def _finish(network: Network, opset: int) -> None:
     In tinycnn's own files the channels of all outputs are where those of the input are.
     """
     layout, node = network.layout, Node("", "output", "", opset, [], Attributes("output", []))
+    if not layout.stored:
+        node.refuse("expected shape (N, features) or images, received (N,); export without the last squeeze")
     image = channels_last(layout.stored)
     may_be_image = len(image) == 3 or network.producer == PRODUCER
     fits = may_be_image and layout.ours != layout.stored and flat(layout.ours) == flat(image)

@@ -134,7 +134,9 @@ class Network:
         if self.layout.ours == axes:
             return
         if flat(self.layout.ours) != flat(axes) and not self._reorder(flat(axes)):
-            node.mismatch("expected values in the order of (N, H, W, C), received transposed ones")
+            node.mismatch(
+                "expected values in the order of (N, H, W, C), received transposed ones; no layer transposes"
+            )
         if len(axes) == 1 and node.layer != "Reshape":
             self.add(node, "Flatten")
         else:

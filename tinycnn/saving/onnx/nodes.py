@@ -58,14 +58,14 @@ class Node:
         """Return whether an input is there."""
         return index < len(self.inputs) and self.inputs[index] is not None
 
-    def constant(self, index: int, what: str, axes: int | None = None) -> np.ndarray:
-        """Return an input that must be a constant, with `axes` axes if that is given."""
+    def constant(self, index: int, what: str, axes: int | None = None, least: int = 1) -> np.ndarray:
+        """Return an input that must be a constant of `least` numbers, with `axes` axes if that is given."""
         value = self.inputs[index] if index < len(self.inputs) else None
         if not isinstance(value, np.ndarray):
             self.refuse(f"{what}: expected a constant, received {'nothing' if value is None else 'images'}")
         if axes is not None and value.ndim != axes:
             self.refuse(f"{what}: expected {axes} axes, received shape {value.shape}")
-        if not value.size:
+        if value.size < least:
             self.refuse(f"{what}: expected at least one number, received shape {value.shape}")
         return value
 
