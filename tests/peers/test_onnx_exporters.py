@@ -190,14 +190,16 @@ def test_a_classifier_of_scikit_learn(tmp_path, activation, zipmap):
 
 
 def test_other_estimators_of_scikit_learn(tmp_path):
-    """A regressor is taken. Two classes are two branches, and a forest is no network."""
+    """A regressor is taken, with its scaler. Two classes are two branches, and a forest is no network."""
     neural, skl2onnx = import_peer("sklearn.neural_network"), import_peer("skl2onnx")
     ensemble = import_peer("sklearn.ensemble")
     x = arrays((60, 5))
     path = tmp_path / "m.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        regressor = neural.MLPRegressor(hidden_layer_sizes=(7,), max_iter=20).fit(x, x.sum(1))
+        regressor = neural.MLPRegressor(hidden_layer_sizes=(7,), max_iter=20)
+        scaler = import_peer("sklearn.preprocessing").StandardScaler()
+        regressor = import_peer("sklearn.pipeline").make_pipeline(scaler, regressor).fit(x, x.sum(1))
         path.write_bytes(skl2onnx.to_onnx(regressor, x[:1]).SerializeToString())
         assert_loads(path, x, regressor.predict(x)[:, np.newaxis])
         for estimator, match in (

@@ -292,6 +292,23 @@ def test_an_output_without_axes_is_refused(tmp_path):
         load_model(saved(tmp_path / "m.onnx", nodes, [tensor("axes", np.array([1]))], ("N", 1)))
 
 
+@pytest.mark.parametrize("count", [1, 70])
+def test_a_scaler_of_scikit_learn(tmp_path, count):
+    """(x - offset) * scale, with one number or one for each feature."""
+    rng = np.random.default_rng(3)
+    offset, scale = (rng.standard_normal(count).astype(np.float32) for _ in range(2))
+    scaler = {"domain": "ai.onnx.ml", "offset": offset.tolist(), "scale": scale.tolist()}
+    tensors, (w, b) = dense(70)
+    nodes = chain(node("Scaler", **scaler), node("Gemm", "w", "b"))
+    loaded = load_model(saved(tmp_path / "m.onnx", nodes, tensors, ("N", 70)))
+    x = images((4, 70))
+    np.testing.assert_allclose(loaded.predict(x), (x - offset) * scale @ w + b, rtol=1e-5, atol=1e-4)
+    for shape in (("N", 71), ("N", 2, 70), ("N", 3, 5, 70)):
+        if count > 1 or len(shape) > 2:
+            with pytest.raises(ValueError, match=r"Scaler.: .*expected"):
+                load_model(saved(tmp_path / "m.onnx", [node("Scaler", **scaler)], shape=shape))
+
+
 def test_a_number_is_no_name_of_a_layer(tmp_path):
     """PyTorch's exporters count modules and nodes."""
     nodes = chain(node("Relu", name="/3/Relu"), node("Tanh", name="n4"), node("Sigmoid", name="n4x"))

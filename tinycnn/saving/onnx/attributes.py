@@ -68,10 +68,10 @@ class Attributes:
         value = self._take(name, "ints", default)
         return None if value is None else [self._limited(name, n) for n in self._short(name, value)]
 
-    def reals(self, name: str, default: Any) -> Any:
-        """Return a list of floats."""
+    def reals(self, name: str, default: Any, most: int = LONGEST) -> Any:
+        """Return a list of floats, at most `most`."""
         value = self._take(name, "floats", default)
-        return None if value is None else self._short(name, value)
+        return None if value is None else self._short(name, value, most)
 
     def text(self, name: str, default: str) -> str:
         """Return a short text."""
@@ -95,11 +95,9 @@ class Attributes:
                 f"{self.label}: {next(iter(self._values))!r:.100} is no attribute that tinycnn reads"
             )
 
-    def _short(self, name: str, value: Any) -> list[Any]:
-        if len(value) > LONGEST:
-            raise ValueError(
-                f"{self.label}: {name}: expected at most {LONGEST} numbers, received {len(value)}"
-            )
+    def _short(self, name: str, value: Any, most: int = LONGEST) -> list[Any]:
+        if len(value) > most:
+            raise ValueError(f"{self.label}: {name}: expected at most {most} numbers, received {len(value)}")
         return list(value)
 
     def _limited(self, name: str, value: int) -> int:

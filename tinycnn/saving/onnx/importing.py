@@ -29,6 +29,7 @@ from tinycnn.saving.snapshot import Snapshot
 
 OPSETS = range(7, 29)
 DOMAINS = ("", "ai.onnx")
+SCALER = ("ai.onnx.ml", "Scaler")  # the one operator of another domain that is read
 MOST_NODES = 10_000
 FLOATS = {1: "float32", 10: "float32", 11: "float64"}
 INTEGERS = range(2, 8)  # types of images that a Cast makes floats
@@ -189,7 +190,7 @@ class Graph:
     def _node(self, proto: Any, values: dict[str, Any]) -> Node:
         """Return a node with its inputs; all of them must be known."""
         label = _label(proto)
-        if proto.domain not in DOMAINS:
+        if proto.domain not in DOMAINS and (proto.domain, proto.op_type) != SCALER:
             raise ValueError(f"{label}: expected an operator of ONNX, received domain {proto.domain!r:.100}")
         attributes = Attributes(label, proto.attribute)
         inputs: list[Any] = []

@@ -3,7 +3,7 @@
 ::
 
     Conv, Gemm, MatMul, BatchNormalization, pools, activations -> Network.add
-    Add, Sub, Mul, Div with a constant for each channel -> in the layer before, or a BatchNormalization
+    Add, Sub, Mul, Div of a constant for each channel, Scaler -> in the layer before, or BatchNormalization
 """
 
 from __future__ import annotations
@@ -91,6 +91,23 @@ def _arithmetic(net: Network, node: Node) -> None:
     if pair is None:
         node.refuse("expected the images to be divided by a constant, received the opposite")
     factor, shift = (_by_channel(net, node, array) for array in pair)
+    net.scale(node, factor, shift)
+
+
+def _scaler(net: Network, node: Node) -> None:
+    """Read a Scaler, which is scikit-learn's StandardScaler: (x - offset) * scale for each feature."""
+    features = net.layout.size(net.layout.stored[-1])
+    offset, scale = (
+        np.array(node.attributes.reals(name, [default], most=max(features, 1)), np.float64)
+        for name, default in (("offset", 0.0), ("scale", 1.0))
+    )
+    if len(net.layout.stored) != 1 or not {offset.size, scale.size} <= {1, features}:
+        node.refuse(
+            f"expected vectors of as many numbers as offset and scale have, {offset.size} and {scale.size}, "
+            f"received shape {net.layout.shape(net.layout.stored)}"
+        )
+    arrays = (np.broadcast_to(array, features) for array in (scale, -offset * scale))
+    factor, shift = (_by_channel(net, node, array) for array in arrays)
     net.scale(node, factor, shift)
 
 
@@ -284,6 +301,7 @@ OPERATORS: dict[str, Callable[[Network, Node], None]] = {
     "Relu": _activation("relu"),
     "Reshape": arranging.reshape,
     "Resize": scaling.resize,
+    "Scaler": _scaler,
     "Sigmoid": _activation("sigmoid"),
     "Softmax": _softmax,
     "Squeeze": arranging.squeeze,
