@@ -305,7 +305,7 @@ def test_a_class_is_no_writer():
     ("options", "message"),
     [
         ({"prefix": None}, "prefix: expected a string, received None"),
-        ({"update_freq": "step"}, "update_freq: expected a whole number >= 1, received 'step'"),
+        ({"update_freq": "step"}, "update_freq: expected one of 'batch', 'epoch', received 'step'"),
         ({"update_freq": 0}, "update_freq: expected a whole number >= 1, received 0"),
         ({"histogram_freq": -1}, "histogram_freq: expected a whole number >= 0, received -1"),
         ({"histogram_freq": 1}, "histogram_freq: expected 0, or a writer with add_histogram"),

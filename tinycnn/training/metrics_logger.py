@@ -85,8 +85,11 @@ class MetricsLogger(Callback):
         if not isinstance(prefix, str):
             raise checks.ArgumentTypeError(f"prefix: expected a string, received {prefix!r}")
         self.prefix = prefix
-        is_word = isinstance(update_freq, str) and update_freq in ("epoch", "batch")
-        self.update_freq = update_freq if is_word else checks.whole("update_freq", update_freq, 1)
+        self.update_freq: str | int
+        if isinstance(update_freq, str):
+            self.update_freq = checks.choice("update_freq", update_freq, ("epoch", "batch"))
+        else:
+            self.update_freq = checks.whole("update_freq", update_freq, 1)
         self.histogram_freq = checks.whole("histogram_freq", histogram_freq, 0)
         if self.histogram_freq and not _takes(writer, "add_histogram", ("w", np.zeros(1), 1), {}):
             raise ValueError(
