@@ -303,10 +303,18 @@ def test_a_scaler_of_scikit_learn(tmp_path, count):
     loaded = load_model(saved(tmp_path / "m.onnx", nodes, tensors, ("N", 70)))
     x = images((4, 70))
     np.testing.assert_allclose(loaded.predict(x), (x - offset) * scale @ w + b, rtol=1e-5, atol=1e-4)
-    for shape in (("N", 71), ("N", 2, 70), ("N", 3, 5, 70)):
-        if count > 1 or len(shape) > 2:
-            with pytest.raises(ValueError, match=r"Scaler.: .*expected"):
+    for shape, match in (
+        (("N", 71), "offset and scale: expected 1 or 71 numbers each, received 70 and 70"),
+        (("N", 2, 70), r"expected vectors, received shape .'N', 2, 70."),
+        (("N", 2**31 - 1), "expected at most 65536 channels"),  # made from one number
+        (("N", 69), "offset: expected at most 69 numbers"),
+    ):
+        if ("channels" in match) == (count == 1) or len(shape) == 3:
+            with pytest.raises(ValueError, match=match):
                 load_model(saved(tmp_path / "m.onnx", [node("Scaler", **scaler)], shape=shape))
+    nodes = chain(node("Squeeze", "axes"), node("Scaler", **scaler))
+    with pytest.raises(ValueError, match=r"expected vectors, received shape .'N',."):
+        load_model(saved(tmp_path / "m.onnx", nodes, [tensor("axes", np.array([1]))], ("N", 1)))
 
 
 def test_a_number_is_no_name_of_a_layer(tmp_path):

@@ -96,18 +96,17 @@ def _arithmetic(net: Network, node: Node) -> None:
 
 def _scaler(net: Network, node: Node) -> None:
     """Read a Scaler, which is scikit-learn's StandardScaler: (x - offset) * scale for each feature."""
-    features = net.layout.size(net.layout.stored[-1])
+    shape = net.layout.shape(net.layout.stored)
+    if len(shape) != 1:
+        node.refuse(f"expected vectors, received shape {('N', *shape)}")
     offset, scale = (
-        np.array(node.attributes.reals(name, [default], most=max(features, 1)), np.float64)
+        np.array(node.attributes.reals(name, [default], most=shape[0]), np.float64)
         for name, default in (("offset", 0.0), ("scale", 1.0))
     )
-    if len(net.layout.stored) != 1 or not {offset.size, scale.size} <= {1, features}:
-        node.refuse(
-            f"expected vectors of as many numbers as offset and scale have, {offset.size} and {scale.size}, "
-            f"received shape {net.layout.shape(net.layout.stored)}"
-        )
-    arrays = (np.broadcast_to(array, features) for array in (scale, -offset * scale))
-    factor, shift = (_by_channel(net, node, array) for array in arrays)
+    if not {offset.size, scale.size} <= {1, shape[0]}:
+        sizes = f"{offset.size} and {scale.size}"
+        node.refuse(f"offset and scale: expected 1 or {shape[0]} numbers each, received {sizes}")
+    factor, shift = (_by_channel(net, node, array) for array in (scale, -offset * scale))
     net.scale(node, factor, shift)
 
 
