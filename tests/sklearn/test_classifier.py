@@ -249,7 +249,7 @@ def sigmoid(input_shape, classes):
         (tinycnn.Sequential([Dense(3)]), "model: expected None"),
         (lambda input_shape, classes: Dense(classes), "model: expected a function that returns layers"),
         (lambda input_shape, classes: None, "model: expected a function that returns layers"),
-        (list, r"model: expected a function .input_shape, classes, .* too many positional"),
+        (lambda: [Dense(3)], r"model: expected a function .input_shape, classes, .* too many positional"),
         (lambda shape, classes, *, rate: [], "model: expected a function .* missing a required"),
         (four_outputs, "model: expected a network with 3 outputs, one for each class, received"),
         (no_flatten, "model: the network does not fit inputs of shape"),
