@@ -17,6 +17,7 @@ from sklearn.model_selection import GridSearchCV
 
 from tinycnn.datasets import load_mnist
 from tinycnn.sklearn import CNNClassifier
+from tinycnn.support import checks
 
 GRID = {"learning_rate": [0.001, 0.003], "model__filters": [4, 8]}
 
@@ -39,6 +40,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--dask", action="store_true", help="send the fits to a Dask cluster")
     options = parser.parse_args(arguments)
+    for name in ("images", "epochs", "jobs"):
+        checks.whole(f"--{name}", getattr(options, name), 1)
     (x, y), (x_test, y_test) = load_mnist()
     classifier = CNNClassifier(epochs=options.epochs, random_state=0)
     search = GridSearchCV(classifier, GRID, cv=3, n_jobs=options.jobs)

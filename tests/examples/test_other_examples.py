@@ -66,6 +66,15 @@ def test_sklearn_grid(run):
     assert float(accuracy) > 0.6
 
 
+@pytest.mark.parametrize("option", ["images", "epochs", "jobs"])
+def test_sklearn_grid_refuses_no_work(option):
+    pytest.importorskip("sklearn", reason='pip install "tinycnn[sklearn]"')
+    import sklearn_grid
+
+    with pytest.raises(ValueError, match=f"--{option}: expected a whole number >= 1, received -5"):
+        sklearn_grid.main([f"--{option}", "-5"])
+
+
 @pytest.mark.slow
 def test_mnist_cnn_runs_as_it_is(capsys, monkeypatch, small_set, tmp_path):
     """Its 12 epochs on 300 images, from another folder; the accuracy that it prints is that of its model."""
