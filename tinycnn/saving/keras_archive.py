@@ -11,8 +11,8 @@ does not look at metadata.json, so it holds what Keras has no word for. `keras_c
 `keras_optimizer` translate the JSON and the order of the moments, as for `.h5`; `weights_h5` the weights.
 
 A file may be hostile. Nothing is extracted: three members are read, into memory, and their sizes are compared
-with what is stored before. A module or a registered name in config.json is not heeded; `keras_layers` says
-how classes are found. Assets, the files of layers that tinycnn does not have, are ignored.
+with what is stored before. No module or registered name in config.json is looked up: `keras_layers` says how
+classes are found, and `keras_names` which ones are refused. Assets, the files of layers that tinycnn does not have, are ignored.
 """
 
 import io
@@ -29,6 +29,7 @@ from tinycnn.saving import (
     h5,
     hdf5,
     keras_config,
+    keras_names,
     keras_optimizer,
     keras_training,
     keras_weights,
@@ -183,8 +184,8 @@ def _named_optimizer(value: Any) -> Any:
 
 
 def _unmarked(value: Any) -> Any:
-    """Return an object as Keras 2 writes it; anything else stays."""
-    is_object = isinstance(value, dict) and "class_name" in value
+    """Return an object of Keras as Keras 2 writes it; anything else stays."""
+    is_object = isinstance(value, dict) and "class_name" in value and not keras_names.is_users(value)
     return {key: value.get(key) for key in ("class_name", "config")} if is_object else value
 
 

@@ -21,7 +21,7 @@ Every argument in a file is used, refused, or left out with a warning.
 import warnings
 from typing import Any
 
-from tinycnn.saving import keras_graph, keras_layers
+from tinycnn.saving import keras_graph, keras_layers, keras_names
 from tinycnn.saving.keras_layers import Entry
 from tinycnn.saving.snapshot import Snapshot
 from tinycnn.support import checks
@@ -101,6 +101,7 @@ def to_model(model_config: dict[str, Any], own: dict[str, Any] | None = None) ->
     kind, config = model_config.get("class_name"), model_config.get("config")
     if kind != "Sequential" and kind not in keras_graph.CLASSES:
         raise ValueError(f"model: expected a Sequential or a Functional of one chain, received {kind!r:.99}")
+    keras_names.refuse_users("model", model_config)
     if isinstance(config, list):
         config = {"layers": config}  # Keras before 2.2.3 wrote only the list of layers
     if not isinstance(config, dict) or not isinstance(config.get("layers"), list):

@@ -147,6 +147,7 @@ def entry(number: int, keras: Any) -> Entry:
     label = f"layer {number if name is None else repr(name)}"
     known = ("InputLayer", *LAYERS, *READ_AS)
     kind = checks.choice(label, keras_names.class_name(label, keras), known)
+    keras_names.refuse_users(label, keras)
     if kind == "InputLayer" and number > 1:
         raise ValueError(f"{label}: expected an InputLayer as the first entry only")
     kind, defaults = READ_AS.get(kind, (kind, {}))

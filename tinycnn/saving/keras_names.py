@@ -6,7 +6,15 @@
     today     Conv2D(filters=32, kernel_size=[3, 2], padding="same", data_format="channels_last", ...)
 
 The old names of layers are those of Keras 1, translated as in keras/legacy/interfaces.py of Keras 2. An entry
-of a file is `{"class_name": ..., "config": {...}}`. The module that Keras 3 may add is not heeded.
+of a file is `{"class_name": ..., "config": {...}}`. Keras 3 may add where the class is from:
+
+::
+
+    a class of Keras    "module": "keras.layers", "registered_name": None
+    a user's class      "module": None,           "registered_name": "package>Dense"
+
+Nothing is looked up there, but a user's class computes something else, also under the name of one of Keras'.
+It is refused. A `.h5` file does not say where a class is from, unless it was registered.
 """
 
 from typing import Any
@@ -42,6 +50,7 @@ LAYER_ARGUMENTS = {
 }
 OPTIMIZER_ARGUMENTS = {"lr": "learning_rate"}  # up to Keras 2.2
 DATA_FORMATS = {"tf": "channels_last", "th": "channels_first"}
+LIBRARIES = ("keras", "tf_keras", "tensorflow")  # whose modules hold Keras' own classes
 PADS = ("top_pad", "bottom_pad", "left_pad", "right_pad")  # of a ZeroPadding2D in Keras 1
 
 
@@ -51,6 +60,21 @@ def class_name(what: str, entry: Any) -> str:
         raise ValueError(f"{what}: expected an entry with a class_name, received {entry!r:.200}")
     name: str = entry["class_name"]
     return CLASSES.get(name, name)
+
+
+def refuse_users(what: str, entry: dict[str, Any]) -> None:
+    """Raise ValueError for an entry whose class is a user's own."""
+    if is_users(entry):
+        received = f"{entry['class_name']!r:.99} of the module {entry.get('module')!r:.99}"
+        registered = f"registered as {entry['registered_name']!r:.99}"
+        raise ValueError(f"{what}: expected a class of Keras, received {received}, {registered}")
+
+
+def is_users(entry: dict[str, Any]) -> bool:
+    """Return whether an entry says that its class is not Keras' own."""
+    module, registered = entry.get("module"), entry.get("registered_name")
+    is_keras = isinstance(module, str) and module.partition(".")[0] in LIBRARIES
+    return isinstance(registered, str) and not is_keras
 
 
 def layer_arguments(what: str, config: Any) -> dict[str, Any]:

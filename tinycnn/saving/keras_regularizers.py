@@ -14,6 +14,7 @@ from typing import Any
 
 from tinycnn import regularizers
 from tinycnn.regularizers import REGULARIZERS, SHORT_NAMES
+from tinycnn.saving import keras_names
 from tinycnn.support import checks
 
 KERAS_1 = {"WeightRegularizer": "L1L2", "L1L2Regularizer": "L1L2"}
@@ -40,7 +41,7 @@ def _class_name(value: Any) -> Any:
     """Return the class of a regularizer by the name of today; None if the value names none."""
     name = value
     if isinstance(value, dict):
-        name = value.get("class_name", value.get("name"))
+        name = None if keras_names.is_users(value) else value.get("class_name", value.get("name"))
     return SHORT_NAMES.get(name, KERAS_1.get(name, name)) if isinstance(name, str) else None
 
 

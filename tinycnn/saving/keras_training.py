@@ -296,7 +296,9 @@ def _parts(what: str, keras: Any) -> tuple[str, dict[str, Any]]:
         return keras, {}
     if not isinstance(keras, dict) or not isinstance(keras.get("config"), dict):
         raise ValueError(f"{what} {keras!r:.200}")
-    return keras_names.class_name(what, keras), keras["config"]
+    name = keras_names.class_name(what, keras)
+    keras_names.refuse_users(what, keras)
+    return name, keras["config"]
 
 
 def _refuse(config: dict[str, Any], off: dict[str, tuple[Any, ...]], known: list[str]) -> None:
