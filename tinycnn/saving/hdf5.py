@@ -142,6 +142,7 @@ def _read(root: Group, size: int) -> Snapshot:
     snapshot = Snapshot(config, values, training, {}, progress)
     version, backend = (optional_text((weights_group, root), name) for name in ("keras_version", "backend"))
     keras_optimizer.from_arrays([(name, data.read()) for name, data in moments], snapshot, version)
+    keras_weights.warn_of_upsampling(config, version)
     return keras_weights.orient(snapshot, backend)
 
 

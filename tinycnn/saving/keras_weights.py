@@ -12,8 +12,13 @@ Theano computes convolutions, which flip the filter, and the other backends cros
 the kernels where a file moves between them (`_need_convert_kernel` in Keras 2, keras/engine/saving.py). It
 does not flip those of depthwise and separable convolutions, which its Theano backend flips itself. With
 padding "same", Theano pads half a window on each side, and the others put an odd pixel at the end.
+
+A bilinear UpSampling2D has half-pixel centres, as PyTorch's, since Keras 2.4 and TensorFlow 1.15. Before, the
+first pixel of an output was the first of the input, and the image was shifted. Keras inside TensorFlow called
+itself 2.2.4-tf from TensorFlow 1.13 to 2.1, so there it is not known.
 """
 
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -33,6 +38,7 @@ WEIGHTS: dict[str, dict[str, str | None]] = {
     "SeparableConv2D": {"depthwise_kernel": None, "pointwise_kernel": None, "bias": "use_bias"},
 }
 CONVOLUTION = "theano"  # the backend that flips filters
+HALF_PIXELS = {"": (2, 4, 0), "-tf": (2, 3, 0)}  # the first versions that surely have half-pixel centres
 CROSS_CORRELATION = ("cntk", "jax", "mxnet", "numpy", "openvino", "tensorflow", "torch")
 
 
@@ -136,6 +142,29 @@ def _warn_of_padding(config: dict[str, Any]) -> None:
             f"{', '.join(names)}: Theano pads 'same' by other rules, so the outputs differ at the edges, or "
             "everywhere with strides above 1",
             stacklevel=3,
+        )
+
+
+def warn_of_upsampling(config: dict[str, Any], keras_version: str | None) -> None:
+    """Warn of bilinear UpSampling2D layers if the Keras that wrote a file may interpolate otherwise.
+
+    Parameters
+    ----------
+    config : dict
+        A `Snapshot.config`.
+    keras_version : str or None
+        The version that the file names. No Keras that names none has bilinear interpolation.
+    """
+    match = re.match(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(-tf)?", keras_version or "")
+    if match is None or tuple(int(part or 0) for part in match.groups()[:3]) >= HALF_PIXELS[match[4] or ""]:
+        return
+    settings = [layer["config"] for layer in config["layers"]]
+    names = [own["name"] for own in settings if own.get("interpolation") == "bilinear"]
+    if names:
+        warnings.warn(
+            f"{', '.join(names)}: the file is of Keras {keras_version}; before Keras 2.4 and TensorFlow 1.15, "
+            "a bilinear UpSampling2D had no half-pixel centres, so the outputs may differ",
+            stacklevel=2,
         )
 
 

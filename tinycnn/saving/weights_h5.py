@@ -105,7 +105,8 @@ def read(path: str | os.PathLike[str], config: dict[str, Any]) -> keras_weights.
         weights = keras_weights.named(config, groups)
         values = [(name, array.read().astype(dtype, copy=False)) for name, array in weights]
         if is_old:
-            backend = hdf5.optional_text((file.root,), "backend")
+            version, backend = (hdf5.optional_text((file.root,), name) for name in ("keras_version", "backend"))
+            keras_weights.warn_of_upsampling(config, version)
             values = keras_weights.orient(Snapshot(config, values), backend).weights
     return values
 
