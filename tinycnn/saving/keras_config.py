@@ -13,7 +13,8 @@ Keras 2 refuses a model compiled with AdamW, unless it is opened with `load_mode
 
 Explicit padding of a convolution is a ZeroPadding2D before it in Keras. `own_words` says which ones were
 made so, and those are read back as the padding; all others are layers. Older files of tinycnn, which had no
-such layer, do not say so: there, each one is the padding of the next convolution.
+such layer, do not say so: there, each one is the padding of the next convolution. An activation that is a
+layer of Keras, as in `Conv2D(8, 3, activation=LeakyReLU(0.1))`, is read as a layer after its own.
 
 Every argument in a file is used, refused, or left out with a warning.
 """
@@ -107,7 +108,7 @@ def to_model(model_config: dict[str, Any], own: dict[str, Any] | None = None) ->
     if not isinstance(config, dict) or not isinstance(config.get("layers"), list):
         raise ValueError(f"model: expected a list of layers, received {config!r:.200}")
     layers = config["layers"] if kind == "Sequential" else keras_graph.chain(config)
-    entries = [keras_layers.entry(number, layer) for number, layer in enumerate(layers, 1)]
+    entries = _separated([keras_layers.entry(number, layer) for number, layer in enumerate(layers, 1)])
     input_shape = _input_shape(entries, config)
     dtype, other_dtypes = _dtype(entries)
     _warn_of_the_rest([*entries, Entry("model", "InputLayer", config)], dtype, other_dtypes)
@@ -121,6 +122,25 @@ def to_model(model_config: dict[str, Any], own: dict[str, Any] | None = None) ->
         "input_shape": input_shape,
         "layers": translated,
     }
+
+
+def _separated(entries: list[Entry]) -> list[Entry]:
+    """Return the entries with an activation that is a layer, such as LeakyReLU(0.1), as one of its own."""
+    taken = {str(entry.keras.get("name")) for entry in entries}
+    found: list[Entry] = []
+    for entry in entries:
+        layer = entry.keras.get("activation")
+        if not isinstance(layer, dict) or layer.get("class_name") not in keras_layers.ACTIVATION_LAYERS:
+            found.append(entry)
+            continue
+        name = entry.keras.get("name")
+        if entry.kind != "Activation":
+            found.append(entry._replace(keras={**entry.keras, "activation": "linear"}))
+            name = _free_name(f"{name}_activation", taken)
+        config = layer.get("config")
+        renamed = {**config, "name": name} if isinstance(config, dict) else config
+        found.append(keras_layers.entry(len(found) + 1, {**layer, "config": renamed}))
+    return found
 
 
 def _warn_of_the_rest(entries: list[Entry], dtype: str, other_dtypes: list[str]) -> None:

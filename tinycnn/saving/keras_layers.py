@@ -77,6 +77,8 @@ LAYERS = {
 }
 # Keras' layers that are another one of tinycnn's: its class, and Keras' default where it differs.
 READ_AS: dict[str, tuple[str, dict[str, Any]]] = {"LeakyReLU": ("ReLU", {"negative_slope": 0.3})}
+#: Layers that Keras also takes as the activation of another one.
+ACTIVATION_LAYERS = ("LeakyReLU", "ReLU", "Softmax")
 # What is read of an entry besides the shared arguments.
 ALSO_READ = {"BatchNormalization": ("axis",)}
 # Arguments of Keras' layers that tinycnn does not support, with the values that turn them off.
