@@ -76,6 +76,23 @@ def test_numbers(new_file, dtype):
         new_file.create_dataset(str(shape), data=values)
 
 
+@pytest.mark.parametrize("libver", LIBVERS)
+@pytest.mark.parametrize("name", ["bfloat16", np.bytes_(b"bfloat16")])
+@pytest.mark.parametrize("options", [{}, {"chunks": (5, 2), "compression": "gzip"}])
+def test_bfloat16(tmp_path, libver, name, options):
+    """Keras 3 writes them as opaque data with their name: the upper halves of float32."""
+    values = np.random.default_rng(1).standard_normal((7, 3)).astype("f4").view("<u4") >> 16 << 16
+    with h5py.File(tmp_path / "x.h5", "w", libver=libver) as file:
+        for key, array, own in [("a", values, options), ("one", values[0, 0], {}), ("none", values[:0], {})]:
+            halves = (array >> 16).astype("<u2").view("V2")
+            file.create_dataset(key, data=halves, **own).attrs["dtype"] = name
+    with h5.File(tmp_path / "x.h5") as file:
+        for key, array in [("a", values), ("one", values[0, 0]), ("none", values[:0])]:
+            found = file.root[key].read()
+            assert found.dtype == np.float32
+            np.testing.assert_array_equal(found, array.view("<f4"))
+
+
 OPTIONS = {
     "plain": {},
     "gzip": {"compression": "gzip"},

@@ -309,9 +309,24 @@ def nothing_at_all(file):
         del file[name]
 
 
-def half_precision_of_keras(file):
+def bytes_that_nothing_names(file):
     del file[KERNEL]
-    file.create_dataset(KERNEL, (84, 7), "V2").attrs["dtype"] = "bfloat16"
+    file.create_dataset(KERNEL, (84, 7), "V2")
+
+
+def bytes_of_another_name(file):
+    del file[KERNEL]
+    file.create_dataset(KERNEL, (84, 7), "V2").attrs["dtype"] = "float8_e4m3fn"
+
+
+def more_bytes_than_bfloat16(file):
+    del file[KERNEL]
+    file.create_dataset(KERNEL, (84, 7), "V3").attrs["dtype"] = "bfloat16"
+
+
+def a_bomb_of_bfloat16(file):
+    del file[KERNEL]
+    file.create_dataset(KERNEL, (2**14, 2**14), "V2", chunks=(2**10, 2**10)).attrs["dtype"] = "bfloat16"
 
 
 def one_group_by_many_names(file):
@@ -351,7 +366,10 @@ def names_without_end(file):
         (a_gap_in_the_numbers, "/layers/dense/vars holds nothing at '0'"),
         (a_layer_in_a_layer, "/layers/dense/cell: expected a layer without layers"),
         (nothing_at_all, "no attribute layer_names"),
-        (half_precision_of_keras, "expected numbers, received opaque data"),
+        (bytes_that_nothing_names, "expected numbers, received opaque data: bfloat16, perhaps, which Keras 3"),
+        (bytes_of_another_name, "expected numbers, received opaque data"),
+        (more_bytes_than_bfloat16, "expected numbers, received opaque data"),
+        (a_bomb_of_bfloat16, "the arrays declare .* bytes, in a file of"),
         (one_group_by_many_names, "expected at most 16384 weights"),
         (one_old_layer_by_many_names, "expected at most 16384 weights"),
         (names_without_end, "/a: expected a group, received an array"),

@@ -91,7 +91,11 @@ class File:
         if address not in self._members:
             found = objects.messages(self.source, address)
             is_array = any(message.kind == LAYOUT for message in found)
-            self._members[address] = Array(self.source, found, name) if is_array else Group(self, found, name)
+            self._members[address] = (
+                Array(self.source, found, name, self.collection)
+                if is_array
+                else Group(self, found, name)
+            )
         return self._members[address]
 
 

@@ -6,9 +6,13 @@
                    -> chunks (chunks.py) -> unpacked (filters.py) -> each at its place -> values
 
 Data outside of the file are refused: external storage and virtual arrays.
+
+HDF5 and NumPy have no bfloat16. Keras 3 writes such numbers as opaque data of two bytes, and an attribute
+`dtype` that names them. They are the upper halves of float32, and are read as these.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,6 +21,8 @@ from tinycnn.saving.h5.objects import Message, find
 from tinycnn.saving.h5.source import UNDEFINED, Fields, Source
 
 DATASPACE, DATATYPE, EXTERNAL, LAYOUT, FILTERS = 0x1, 0x3, 0x7, 0x8, 0xB
+BFLOAT16 = "bfloat16"
+HALF = np.dtype("<u2")  # one of them as it lies in the file
 COMPACT, CONTIGUOUS, CHUNKED, VIRTUAL = 0, 1, 2, 3
 
 
@@ -30,6 +36,8 @@ class Array:
         Of its header.
     name : str
         Its path, for errors.
+    read_collection : callable
+        Gives the objects of the global heap at an address.
 
     Raises
     ------
@@ -37,7 +45,13 @@ class Array:
         When it is not an array of numbers within the file.
     """
 
-    def __init__(self, source: Source, found: list[Message], name: str) -> None:
+    def __init__(
+        self,
+        source: Source,
+        found: list[Message],
+        name: str,
+        read_collection: Callable[[int], dict[int, bytes]],
+    ) -> None:
         self.source = source
         self.name = name
         space, kind, layout = (find(found, number) for number in (DATASPACE, DATATYPE, LAYOUT))
@@ -49,9 +63,17 @@ class Array:
         if shape is None or external or self.layout == VIRTUAL:
             raise ValueError(f"{name} is not an array within this file")
         datatype = attributes.datatype(kind)
-        if datatype.dtype is None:
-            raise ValueError(f"{name}: expected numbers, received {datatype.name}")
-        self.shape, self.largest, self.dtype = shape, largest, datatype.dtype
+        dtype = datatype.dtype
+        self.is_bfloat16 = False
+        if datatype.is_opaque and datatype.size == HALF.itemsize:
+            marks = attributes.attributes(source, found, read_collection)
+            self.is_bfloat16 = "dtype" in marks and marks["dtype"].is_text(BFLOAT16)
+            dtype = HALF if self.is_bfloat16 else None
+        if dtype is None:
+            cure = ": bfloat16, perhaps, which Keras 3 keeps in .keras and .weights.h5 files only"
+            received = f"{datatype.name}{cure if datatype.is_opaque else ''}"
+            raise ValueError(f"{name}: expected numbers, received {received}")
+        self.shape, self.largest, self.dtype = shape, largest, dtype
         self.filters = filters.numbers(find(found, FILTERS), name)
         if self.layout == CHUNKED:
             steps = self.index.chunk_shape
@@ -84,13 +106,21 @@ class Array:
         return max(1, self.chunk_count) * math.prod(self.index.chunk_shape)
 
     def read(self) -> np.ndarray:
-        """Return the values, in the type and byte order of the file. Weigh `declared_size` before.
+        """Return the values, in the type and byte order of the file, or bfloat16 as float32.
+
+        Weigh `declared_size` before.
 
         Raises
         ------
         ValueError
             When a part is missing, lies outside of the file, or unpacks to another size than declared.
         """
+        values = self._read()
+        if not self.is_bfloat16:
+            return values
+        return np.asarray(np.left_shift(values.astype("<u4"), np.uint32(16))).view("<f4")
+
+    def _read(self) -> np.ndarray:
         declared = math.prod(self.shape) * self.dtype.itemsize
         if declared == 0:
             return np.zeros(self.shape, self.dtype)

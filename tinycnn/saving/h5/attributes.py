@@ -19,7 +19,7 @@ from tinycnn.saving.h5 import heaps, trees
 from tinycnn.saving.h5.objects import Message, find
 from tinycnn.saving.h5.source import UNDEFINED, Fields, Source, text
 
-INTEGER, FLOAT, STRING, VARIABLE = 0, 1, 3, 9
+INTEGER, FLOAT, STRING, OPAQUE, VARIABLE = 0, 1, 3, 5, 9
 NAMES = {2: "times", 3: "text", 4: "bits", 5: "opaque data", 6: "records", 7: "references"}
 NAMES |= {
     8: "bool or another enumeration",
@@ -34,6 +34,7 @@ FLOATS = {
     8: (0, 64, 52, 11, 0, 52, 1023),
 }
 ATTRIBUTE, ATTRIBUTE_INFO = 0x0C, 0x15
+LONGEST = 1000  # characters of a text that is compared
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Datatype:
     size: int
     dtype: np.dtype | None = None
     text: str | None = None
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether a value is bytes of which the file knows no more than their number."""
+        return self.name == NAMES[OPAQUE]
 
 
 def datatype(fields: Fields) -> Datatype:
@@ -89,6 +95,10 @@ class Attribute:
     shape: tuple[int, ...] | None
     data: bytes
     read_collection: Callable[[int], dict[int, bytes]]
+
+    def is_text(self, value: str) -> bool:
+        """Return whether the attribute is this one text; raise ValueError for a very long one."""
+        return self.shape == () and self.datatype.text is not None and self.texts(LONGEST) == [value]
 
     def texts(self, longest: int) -> list[str]:
         """Return the texts in C order; raise ValueError when together they exceed `longest` bytes."""
