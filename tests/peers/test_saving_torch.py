@@ -210,6 +210,13 @@ def test_prefixes(torch, prefix):
     assert_same_predictions(torch, theirs, model)
 
 
+def test_an_averaged_model(torch):
+    """It counts what it averaged, in a tensor of its own."""
+    theirs, model = named_modules(torch), small()
+    from_torch_state_dict(model, torch.optim.swa_utils.AveragedModel(theirs).state_dict())
+    assert_same_predictions(torch, theirs, model)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 def test_other_precisions(torch, dtype, tmp_path):
     """Converted to the model's, in memory and in files."""
@@ -309,7 +316,13 @@ def test_a_script_is_no_state_dict(torch, tmp_path):
 def test_a_whole_module_is_no_state_dict(torch, tmp_path):
     """A pickle of a class; and the module itself, where its state dict is wanted."""
     torch.save(torch.nn.Sequential(torch.nn.Linear(3, 4)), tmp_path / "w.pth")
-    refused(tmp_path / "w.pth", "cannot be loaded")
+    message = (
+        r"received an object of torch\.nn\S+\.Sequential, which could run code; .* torch\.save\(module\.st"
+    )
+    refused(tmp_path / "w.pth", message)
+    checkpoint = {"model": torch.nn.Sequential(), "epoch": 3}
+    with pytest.raises(ValueError, match=r"give checkpoint\['model'\]\.state_dict\(\)"):
+        from_torch_state_dict(small(), checkpoint)
     with pytest.raises(ValueError, match=r"received Sequential; give module\.state_dict\(\)"):
         from_torch_state_dict(small(), torch.nn.Sequential())
 

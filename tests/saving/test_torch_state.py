@@ -77,13 +77,19 @@ def test_names_of_the_layers():
 
 @pytest.mark.parametrize(
     ("prefix", "holder"),
-    [("", None), ("model.", "state_dict"), ("module.", "model_state_dict"), ("_orig_mod.module.", "model")],
+    [
+        ("", None),
+        ("model.", "state_dict"),
+        ("module.", "model_state_dict"),
+        ("_orig_mod.module.", "model"),
+        ("", "net"),
+    ],
 )
 def test_there_and_back(prefix, holder):
     """Whatever the keys begin with, with counters, and in a checkpoint."""
     model, other = network(seed=1), network(seed=2)
     state = {prefix + name: array for name, array in to_torch_state_dict(model).items()}
-    state[f"{prefix}4.num_batches_tracked"] = np.array(9)
+    state[f"{prefix}4.num_batches_tracked"] = state["n_averaged"] = np.array(9)
     from_torch_state_dict(other, state if holder is None else {"epoch": 3, holder: state, "optimizer": {}})
     same_weights(other, model)
 
@@ -153,7 +159,15 @@ CHANGES = {
     ),
     "one module too many": (
         lambda s: s.update({"11.weight": np.ones(3)}),
-        r"module no more, received 11 weight \(3,\)",
+        r"expected no more modules, received 11 weight \(3,\)",
+    ),
+    "a tensor of the outermost module": (
+        lambda s: s.update({"mean": np.ones(3)}),
+        r"expected no more modules, received the outermost module mean \(3,\); .*, 10, the outermost module",
+    ),
+    "another checkpoint": (
+        lambda s: s.update({"weights": dict(s)}),
+        r"received dict for 'weights'; of a checkpoint, state_dict, .* checkpoint\['weights'\], to tinycnn",
     ),
     "a bias too many": (
         lambda s: s.update({"3.bias": np.ones(4)}),

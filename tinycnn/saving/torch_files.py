@@ -11,6 +11,7 @@ no archives.
 """
 
 import os
+import pickle
 import re
 import zipfile
 from typing import Any
@@ -79,5 +80,13 @@ def read(path: str | os.PathLike[str], config: dict[str, Any]) -> list[tuple[str
         with zipfile.ZipFile(file) as archive:
             npz.check_members(archive.infolist(), os.fstat(file.fileno()).st_size)
         file.seek(0)
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        try:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:  # its text proposes to run what is in the file
+            found = re.search(r"GLOBAL ([\w.]+)", str(error))
+            received = f"an object of {found[1]}, which could run code" if found else "something else"
+            raise ValueError(
+                f"expected a state dict of tensors, received {received}; write the file with "
+                "torch.save(module.state_dict(), path)"
+            ) from error
     return torch_state.weights(config, torch_state.stored(content))

@@ -23,10 +23,13 @@ from tinycnn.saving.structure import weight_shapes
 from tinycnn.saving.torch_modules import Module, modules
 from tinycnn.support import checks
 
-COUNTER = "num_batches_tracked"  # of a BatchNorm; tinycnn's averages need no count
-NAMES = ("weight", "bias", "running_mean", "running_var", COUNTER)
+#: Counts of a BatchNorm and of an AveragedModel, which tinycnn's averages do not need.
+COUNTERS = ("num_batches_tracked", "n_averaged")
+NAMES = ("weight", "bias", "running_mean", "running_var", *COUNTERS)
 #: The entries of a checkpoint that may hold the state dict.
-HOLDERS = ("state_dict", "model_state_dict", "model")
+HOLDERS = ("state_dict", "model_state_dict", "model", "net")
+
+NAMELESS = "the outermost module"  # its tensors have no name before their own
 
 Tensors = dict[str, Stored]
 Pair = tuple[Module, tuple[str, Tensors]]
@@ -102,8 +105,8 @@ def from_torch_state_dict(model: Model, state_dict: Mapping[str, Any]) -> None:
     model : Sequential
         Built.
     state_dict : dict of str to torch.Tensor or ndarray
-        `module.state_dict()`, or a checkpoint that has one as "state_dict", "model_state_dict" or "model".
-        The modules must stand in the order in which they compute. Their names do not matter, nor what
+        `module.state_dict()`, or a checkpoint that has one as "state_dict", "model_state_dict", "model" or
+        "net". The modules must stand in the order in which they compute. Their names do not matter, nor what
         Lightning, `DistributedDataParallel` or `torch.compile` put before them. Values of half precision are
         converted.
 
@@ -137,9 +140,22 @@ def stored(state_dict: Any) -> Tensors:
         if not isinstance(name, str) or shape is None or dtype is None:
             raise ValueError(
                 f"state_dict: expected tensors by name, received {type(value).__name__} for {name!r:.100}"
+                f"{_cure(name, value)}"
             )
         found[name] = Stored(tuple(shape), _dtype_name(dtype), partial(_array, name, value))
     return found
+
+
+def _cure(name: Any, value: Any) -> str:
+    """Return what to do about an entry of a checkpoint that is no tensor; empty where that is not known."""
+    if hasattr(value, "state_dict"):
+        return f"; give checkpoint[{name!r:.100}].state_dict()"
+    if not isinstance(value, Mapping):
+        return ""
+    return (
+        f"; of a checkpoint, {', '.join(HOLDERS)} is read; give another entry, checkpoint[{name!r:.100}], to "
+        "tinycnn.saving.from_torch_state_dict"
+    )
 
 
 def _dtype_name(dtype: Any) -> str:
@@ -210,7 +226,7 @@ def _by_module(tensors: Tensors) -> dict[str, Tensors]:
     found: dict[str, Tensors] = {}
     for key, tensor in tensors.items():
         module, _, name = key.rpartition(".")
-        if name != COUNTER:
+        if name not in COUNTERS:
             found.setdefault(module, {})[name] = tensor
     return found
 
@@ -220,11 +236,11 @@ def _paired(wanted: list[Module], received: dict[str, Tensors]) -> list[Pair]:
     pairs = list(zip_longest(wanted, received.items()))
     for module, found in pairs:
         if module is None or found is None or not _fits(module, found[1]):
-            expected = "no more" if module is None else f"{module.name} {_listed(module)}"
-            actual = "no more" if found is None else f"{found[0]} {listed(_shapes(found[1]))}"
-            everything = [f"{m.name} {_listed(m)}" for m in wanted], [*received]
+            expected = "no more modules" if module is None else f"the module {module.name} {_listed(module)}"
+            actual = "no more" if found is None else f"{found[0] or NAMELESS} {listed(_shapes(found[1]))}"
+            everything = [f"{m.name} {_listed(m)}" for m in wanted], [name or NAMELESS for name in received]
             raise ValueError(
-                f"expected the module {expected}, received {actual}; expected in all "
+                f"expected {expected}, received {actual}; expected in all "
                 f"{'; '.join(everything[0]):.400}, received the modules {', '.join(everything[1]):.400}"
             )
     return pairs
