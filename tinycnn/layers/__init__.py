@@ -67,6 +67,13 @@ def from_config(class_name: str, config: dict[str, Any]) -> Layer:
     Raises
     ------
     ValueError
-        For an unknown class, or arguments out of range.
+        For an unknown class, or arguments out of range. The message begins with the name of the layer.
     """
-    return LAYERS[checks.choice("layer", class_name, LAYERS)].from_config(config)
+    layer = LAYERS[checks.choice("layer", class_name, LAYERS)]
+    try:
+        return layer.from_config(config)
+    except ValueError as error:
+        if config.get("name") is None:
+            raise
+        kind = checks.ArgumentTypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"layer {config['name']!r:.99}: {error}") from error

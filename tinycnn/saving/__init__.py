@@ -14,7 +14,6 @@ moments that are NaN or infinite are read, with a warning that names them. PyTor
 own restricted reader opens them.
 """
 
-import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -222,14 +221,14 @@ def read_weights(
     with reading(path) as snapshot:
         input_shape = [checks.whole("input_shape", size, 1) for size in snapshot.config["input_shape"]]
         if config["input_shape"] is None:
-            _check_sizes({**config, "input_shape": input_shape}, snapshot.weights)
+            _check_shapes({**config, "input_shape": input_shape}, snapshot.weights)
     return snapshot.weights, input_shape
 
 
-def _check_sizes(config: dict[str, Any], weights: Weights) -> None:
-    """Raise ValueError unless a model that a file would build is as large as the weights of the file."""
+def _check_shapes(config: dict[str, Any], weights: Weights) -> None:
+    """Raise ValueError unless a model that a file would build has the shapes of the weights of the file."""
     own, found = weight_shapes(config), {name: array.shape for name, array in weights}
-    if sum(map(math.prod, own.values())) != sum(map(math.prod, found.values())):
+    if list(own.values()) != list(found.values()):
         raise ValueError(f"weights: expected {listed(own)}, received {listed(found)}")
 
 

@@ -187,7 +187,10 @@ def _input_shape(entries: list[Entry], config: dict[str, Any]) -> list[int]:
     first = entries[0].keras if entries else {}
     shape = first.get("batch_input_shape") or first.get("batch_shape") or config.get("build_input_shape")
     if not isinstance(shape, list) or len(shape) < 2 or None in shape[1:]:
-        raise ValueError(f"input shape: expected fixed sizes after the batch's, received {shape!r:.200}")
+        raise ValueError(
+            f"input shape: expected fixed sizes after the batch's, received {shape!r:.200}: in Keras, build "
+            "the model for one size of images, or save the weights alone as .weights.h5, for load_weights"
+        )
     return shape[1:]
 
 

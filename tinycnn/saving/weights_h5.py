@@ -105,8 +105,8 @@ def read(path: str | os.PathLike[str], config: dict[str, Any]) -> keras_weights.
         weights = keras_weights.named(config, groups)
         values = [(name, array.read().astype(dtype, copy=False)) for name, array in weights]
         if is_old:
-            version, backend = (hdf5.optional_text((file.root,), name) for name in ("keras_version", "backend"))
-            keras_weights.warn_of_upsampling(config, version)
+            backend = hdf5.optional_text((file.root,), "backend")
+            keras_weights.warn_of_upsampling(config, hdf5.optional_text((file.root,), "keras_version"))
             values = keras_weights.orient(Snapshot(config, values), backend).weights
     return values
 
@@ -123,7 +123,10 @@ def optimizer_arrays(root: Group) -> list[Array]:
 
 def _layers(root: Group) -> dict[str, list[Array]]:
     """Return the arrays of each layer that has some, by its name in the file."""
-    layers = hdf5.group(root, next(name for name in ROOTS if name in root))
+    names = [name for name in ROOTS if name in root]
+    if not names:
+        raise ValueError(f"expected a group {' or '.join(ROOTS)}, received none: the model has no layers")
+    layers = hdf5.group(root, names[0])
     found, count = {}, 0
     for key in layers:
         layer = hdf5.group(layers, key)
