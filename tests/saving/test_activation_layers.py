@@ -75,7 +75,7 @@ def test_names_stay_different():
         (activation("PReLU"), "layer 'c': activation: expected one of"),
         (activation("Conv2D", **CONV), "layer 'c': activation: expected one of"),
         (activation("InputLayer"), "layer 'c': activation: expected one of"),
-        ({**activation("ReLU"), "module": None, "registered_name": "my>ReLU"}, "'c_activation': expected a class"),
+        ({**activation("ReLU"), "module": None, "registered_name": "my>ReLU"}, "expected a class of Keras"),
         ({"class_name": "ReLU", "config": None}, "expected a dictionary of arguments"),
         ({"class_name": ["ReLU"], "config": {}}, "layer 'c': activation: expected one of"),
     ],

@@ -93,7 +93,7 @@ def test_cve_2025_1550_a_module_and_a_function(file, entry):
 def test_cve_2025_1550_a_module_beside_a_known_class(file):
     """It is not imported, and the class is not taken for tinycnn's."""
     edit_config(file, lambda layers: layers[-1].update(module="evil", registered_name="evil>Layer"))
-    refused(file, "expected a class of Keras, received 'Dense' of the module 'evil', registered as 'evil>Layer'")
+    refused(file, "expected a class of Keras, received 'Dense' of the module 'evil', registered as")
     edit_config(file, lambda layers: layers[-1].update(registered_name=None))
     assert all(type(layer).__module__.startswith("tinycnn.layers") for layer in load_model(file))
 

@@ -38,14 +38,14 @@ def edit(file, change):
 def test_a_layer_is_refused(file, marks):
     """It has the weights of a Dense, and may compute anything with them."""
     edit(file, lambda whole: whole["config"]["layers"][-1].update(marks))
-    with pytest.raises(ValueError, match=r"layer '\w+': expected a class of Keras, received 'Dense' of the mod"):
+    with pytest.raises(ValueError, match=r"layer '\w+': expected a class of Keras, received 'Dense' of"):
         load_model(file)
 
 
 @users
 def test_a_model_is_refused(file, marks):
     edit(file, lambda whole: whole.update(marks))
-    with pytest.raises(ValueError, match="model: expected a class of Keras, received 'Sequential' of the mod"):
+    with pytest.raises(ValueError, match="model: expected a class of Keras, received 'Sequential'"):
         load_model(file)
 
 
@@ -53,7 +53,7 @@ def test_a_model_is_refused(file, marks):
 @pytest.mark.parametrize("key", ["optimizer", "loss"])
 def test_an_optimizer_or_a_loss_is_not_compiled(file, marks, key):
     edit(file, lambda whole: whole["compile_config"][key].update(marks))
-    with pytest.warns(UserWarning, match=f"not compiled, since tinycnn does not support {key}: .*registered as"):
+    with pytest.warns(UserWarning, match=f"not compiled, since tinycnn does not support {key}: "):
         assert load_model(file).optimizer is None
 
 

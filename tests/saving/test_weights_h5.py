@@ -366,7 +366,7 @@ def names_without_end(file):
         (a_gap_in_the_numbers, "/layers/dense/vars holds nothing at '0'"),
         (a_layer_in_a_layer, "/layers/dense/cell: expected a layer without layers"),
         (nothing_at_all, "no attribute layer_names"),
-        (bytes_that_nothing_names, "expected numbers, received opaque data: bfloat16, perhaps, which Keras 3"),
+        (bytes_that_nothing_names, "expected numbers, received opaque data: bfloat16, perhaps"),
         (bytes_of_another_name, "expected numbers, received opaque data"),
         (more_bytes_than_bfloat16, "expected numbers, received opaque data"),
         (a_bomb_of_bfloat16, "the arrays declare .* bytes, in a file of"),

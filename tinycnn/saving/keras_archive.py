@@ -12,7 +12,8 @@ does not look at metadata.json, so it holds what Keras has no word for. `keras_c
 
 A file may be hostile. Nothing is extracted: three members are read, into memory, and their sizes are compared
 with what is stored before. No module or registered name in config.json is looked up: `keras_layers` says how
-classes are found, and `keras_names` which ones are refused. Assets, the files of layers that tinycnn does not have, are ignored.
+classes are found, and `keras_names` which ones are refused. Assets, the files of layers that tinycnn does not
+have, are ignored.
 """
 
 import io

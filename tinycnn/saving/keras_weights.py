@@ -162,8 +162,8 @@ def warn_of_upsampling(config: dict[str, Any], keras_version: str | None) -> Non
     names = [own["name"] for own in settings if own.get("interpolation") == "bilinear"]
     if names:
         warnings.warn(
-            f"{', '.join(names)}: the file is of Keras {keras_version}; before Keras 2.4 and TensorFlow 1.15, "
-            "a bilinear UpSampling2D had no half-pixel centres, so the outputs may differ",
+            f"{', '.join(names)}: the file is of Keras {keras_version:.99}; before Keras 2.4 and TensorFlow "
+            "1.15, a bilinear UpSampling2D had no half-pixel centres, so the outputs may differ",
             stacklevel=2,
         )
 

@@ -92,9 +92,7 @@ class File:
             found = objects.messages(self.source, address)
             is_array = any(message.kind == LAYOUT for message in found)
             self._members[address] = (
-                Array(self.source, found, name, self.collection)
-                if is_array
-                else Group(self, found, name)
+                Array(self.source, found, name, self.collection) if is_array else Group(self, found, name)
             )
         return self._members[address]
 
