@@ -26,6 +26,12 @@ def test_weights_alone_and_json(call, model, tmp_path):
     }
 
 
+def test_a_suffix_of_pytorch_in_capitals(call, model):
+    """It means the same, as in `save_weights`; where PyTorch is missing, the error says so."""
+    done = call("convert", "model.h5", "model.PT")
+    assert done.status == 0 or "need PyTorch" in done.err
+
+
 @pytest.mark.parametrize(("options", "moments"), [((), True), (("--no-optimizer",), False)])
 def test_the_optimizer_comes_along_unless_it_is_left_out(call, model, options, moments):
     model.compile("adam")

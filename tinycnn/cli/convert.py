@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 import tinycnn
+from tinycnn import saving
 from tinycnn.cli import models, output
 from tinycnn.cli.output import UsageError, say
 
 IMAGES = 4  # random ones, by which the two models are compared
 AGREEMENT = 1e-4  # largest difference of their outputs; another order of sums changes the last digits
-WEIGHTS_ALONE = (".weights.h5", ".pt", ".pth")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     if options.data_format is not None:
         model.export(out, data_format=options.data_format)
         again = tinycnn.load_model(out)
-    elif out.name.endswith(WEIGHTS_ALONE):
+    elif saving.holds_weights_alone(out):
         model.save_weights(out)
         again = tinycnn.Sequential.from_config(model.get_config())
         again.load_weights(out)

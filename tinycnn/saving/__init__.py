@@ -183,6 +183,11 @@ def read(path: str | os.PathLike[str], judge: bool = True) -> Snapshot:
         return snapshot
 
 
+def holds_weights_alone(path: str | os.PathLike[str]) -> bool:
+    """Return whether `write_weights` writes a file of this name without the layers."""
+    return os.fspath(path).endswith(weights_h5.SUFFIX) or Path(path).suffix.lower() in torch_files.SUFFIXES
+
+
 def write_weights(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
     """Write weights: alone where the name ends in `.weights.h5`, `.pt` or `.pth`, else as `write` does."""
     if os.fspath(path).endswith(weights_h5.SUFFIX):
