@@ -390,11 +390,12 @@ def test_names_of_more_than_64_kilobytes(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a/b", "/a", "a/", ".", ".."])
-def test_names_that_hdf5_takes_for_paths(tmp_path, name):
+@pytest.mark.parametrize("suffix", ["h5", "keras"])
+def test_names_that_hdf5_takes_for_paths(tmp_path, suffix, name):
     """Keras 3 refuses a slash as well."""
     model = Sequential([Flatten(name=name)], input_shape=(2, 3, 1))
     with pytest.raises(ValueError, match=r"layer name: expected one without '/'"):
-        model.save(tmp_path / "m.h5")
+        model.save(tmp_path / f"m.{suffix}")
     assert not list(tmp_path.iterdir())
 
 

@@ -312,3 +312,11 @@ def test_a_class_of_layers_that_do_not_fit_changes_nothing(archive, tmp_path):
     with pytest.raises(ValueError, match=r"layer 'dense.*': expected kernel, bias, received 1 "):
         model.load_weights(archive)
     assert all(map(np.array_equal, model.get_weights(), before))
+
+
+def test_a_name_of_a_model_that_keras_refuses(tmp_path):
+    model = conv_and_dense()
+    model.name = "a/b"
+    with pytest.raises(ValueError, match=r"model name: expected one without '/' for files of Keras"):
+        model.save(tmp_path / "m.keras")
+    assert not list(tmp_path.iterdir())

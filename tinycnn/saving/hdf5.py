@@ -22,7 +22,15 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.saving import h5, keras_config, keras_graph, keras_optimizer, keras_training, keras_weights
+from tinycnn.saving import (
+    h5,
+    keras_config,
+    keras_graph,
+    keras_names,
+    keras_optimizer,
+    keras_training,
+    keras_weights,
+)
 from tinycnn.saving.h5 import Array, Group
 from tinycnn.saving.keras_optimizer import Arrays
 from tinycnn.saving.snapshot import Snapshot
@@ -45,8 +53,7 @@ def write(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
     config = snapshot.config
     names = [layer["config"]["name"] for layer in config["layers"]]
     for name in names:
-        if "/" in name or name in (".", ".."):  # HDF5 reads them as paths, and Keras 3 refuses them
-            raise ValueError(f"layer name: expected one without '/' for HDF5, received {name!r}")
+        keras_names.check_name("layer", name)
     texts = {
         "keras_version": keras_config.KERAS_VERSION,
         "backend": "tensorflow",

@@ -56,6 +56,9 @@ OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:|.*\\|(?:.*/)?\.\.(?:/|$)|.*\0")
 
 def write(path: str | os.PathLike[str], snapshot: Snapshot) -> None:
     """Write a snapshot. Keras trains on with the same moments."""
+    keras_names.check_name("model", snapshot.config["name"])
+    for layer in snapshot.config["layers"]:
+        keras_names.check_name("layer", layer["config"]["name"])
     own = keras_config.own_words(snapshot)
     metadata = {"keras_version": KERAS_VERSION, "date_saved": DATE, "tinycnn": own}
     optimizer = None

@@ -54,6 +54,12 @@ LIBRARIES = ("keras", "tf_keras", "tensorflow")  # whose modules hold Keras' own
 PADS = ("top_pad", "bottom_pad", "left_pad", "right_pad")  # of a ZeroPadding2D in Keras 1
 
 
+def check_name(what: str, name: str) -> None:
+    """Raise ValueError for a name that HDF5 reads as a path; Keras 3 refuses it too."""
+    if "/" in name or name in (".", ".."):
+        raise ValueError(f"{what} name: expected one without '/' for files of Keras, received {name!r}")
+
+
 def class_name(what: str, entry: Any) -> str:
     """Return the class that an entry names, by the name of today; raise ValueError where it names none."""
     if not isinstance(entry, dict) or not isinstance(entry.get("class_name"), str):
