@@ -81,11 +81,11 @@ def _write(
 
     def along_outer(values: Sequence[Any]) -> Sequence[Any]:
         px, pw, *sums = values
-        _, _, *sums = simd.loop(inner, [px, pw, *sums], along_inner)
+        _, _, *sums = simd.loop(inner, [px, pw, *sums], along_inner, unroll=False)
         return [simd.at(px, x.outer), simd.at(pw, w.outer), *sums]
 
     zero = simd.constant(0)
-    _, _, *sums = simd.loop(outer, [x.start, w.start, *[zero] * len(block)], along_outer)
+    _, _, *sums = simd.loop(outer, [x.start, w.start, *[zero] * len(block)], along_outer, unroll=False)
     for total, (i, j) in zip(sums, block, strict=True):
         total = builder.fadd(total, simd.load(place(base.start, base.row, i, j)))
         positive = builder.select(builder.fcmp_ordered("<", total, zero), zero, total)  # NaN stays NaN

@@ -160,7 +160,11 @@ class Simd:
         builder.position_at_end(after)
 
     def loop(
-        self, count: Any, carried: Sequence[Any], body: Callable[[Sequence[Any]], Sequence[Any]]
+        self,
+        count: Any,
+        carried: Sequence[Any],
+        body: Callable[[Sequence[Any]], Sequence[Any]],
+        unroll: bool = True,
     ) -> list[Any]:
         """Write a loop that runs `count` times, also 0.
 
@@ -171,6 +175,9 @@ class Simd:
             Passed from one iteration to the next, in registers: pointers, accumulators.
         body : callable
             Given the values of an iteration, writes the instructions and returns those of the next.
+        unroll : bool
+            Whether LLVM may write the body several times over. That costs a loop of few iterations more than
+            it saves: each time, pointers for all copies are computed before the first.
 
         Returns
         -------
@@ -193,6 +200,15 @@ class Simd:
         index.add_incoming(builder.add(index, ir.Constant(I64, 1)), builder.block)
         for phi, value in zip(values, results, strict=True):
             phi.add_incoming(value, builder.block)
-        builder.branch(head)
+        back = builder.branch(head)
+        if not unroll:
+            back.set_metadata("llvm.loop", self._never_unrolled())
         builder.position_at_end(after)
         return values
+
+    def _never_unrolled(self) -> Any:
+        """Return the metadata of one loop: a node whose first operand is itself, as LLVM wants it."""
+        module = self.builder.module
+        node = module.add_metadata([module.add_metadata(["llvm.loop.unroll.disable"])])
+        node.operands = (node, *node.operands)
+        return node
