@@ -8,13 +8,13 @@ Run from the root of the project, on Linux:
 
     TINYCNN_ALGORITHM=im2col python -m tests.saving.fuzz h5 --inputs 100000 --log docs/runs/fuzz-h5.json
 
-The formats are h5, npz, idx, checkpoint, safetensors, and weights, which are `.npz` without layers. An input
-is determined by the format and its number. The log is written every 500 inputs, and the same command goes on
-where the log ends. Without TINYCNN_ALGORITHM, the good files are made by compiled kernels, whose memory every
-child copies. A child has 5 seconds of processor time and 1 GB of memory more than its parent. The only errors
-allowed are ValueErrors that name the file; all others are failures: other exceptions, crashes, loops, and
-memory that runs out even if the reader reports it. Inputs that fail are kept in the folder `--keep`. The exit
-status is 1 if there are any.
+The formats are h5, weights_h5, keras, npz, weights, which are `.npz` without layers, onnx, safetensors, idx
+and checkpoint. An input is determined by the format and its number. The log is written every 500 inputs,
+and the same command goes on where the log ends. Without TINYCNN_ALGORITHM, the good files are made by
+compiled kernels, whose memory every child copies. A child has 5 seconds of processor time and 1 GB of
+memory more than its parent. The only errors allowed are ValueErrors that name the file; all others are
+failures: other exceptions, crashes, loops, and memory that runs out even if the reader reports it. Inputs
+that fail are kept in the folder `--keep`. The exit status is 1 if there are any.
 """
 
 import argparse
