@@ -158,7 +158,11 @@ def test_scaling(tmp_path, quick_machine, monkeypatch):
         ("training", ["--peers", "jax"], "--peers: expected names of torch, keras, received 'jax'"),
         ("training", ["--image-size", "5x5x1"], "--image-size: too small for the network"),
         ("conv", ["--mine", "nowhere.py"], "--mine: expected a Python file, received 'nowhere.py'"),
-        ("conv", ["--layers", "conv5"], "--layers: expected names of conv1, conv2, conv3, conv4, received"),
+        (
+            "conv",
+            ["--layers", "conv5"],
+            "--layers: expected names of conv1, conv2, conv3, conv4, depthwise1, ",
+        ),
         ("scaling", ["--json", "nowhere/s.json"], "--json: expected a folder that exists"),
     ],
 )
