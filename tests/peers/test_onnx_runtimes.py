@@ -81,12 +81,13 @@ def test_a_batch_of_any_size(tmp_path):
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(model=networks())
 def test_drawn_networks_run_and_load(tmp_path_factory, model):
-    """In ONNX Runtime, and here again; both ways of storing images."""
+    """In ONNX Runtime and OpenVINO, and here again; both ways of storing images."""
     path = tmp_path_factory.mktemp("drawn") / "m.onnx"
     x = np.random.default_rng(0).standard_normal((3, *model.input_shape)).astype(model.dtype)
     for data_format in DATA_FORMATS:
         model.export(path, data_format=data_format)
-        assert_runs(run_onnxruntime, path, model, x, data_format)
+        for run in (run_onnxruntime, run_openvino):
+            assert_runs(run, path, model, x, data_format)
         loaded = load_model(path)
         expected = model.predict(x)
         scale = max(1, np.abs(expected).max(initial=0))
