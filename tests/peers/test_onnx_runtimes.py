@@ -90,7 +90,8 @@ def test_drawn_networks_run_and_load(tmp_path_factory, model):
         try:
             assert_runs(run_openvino, path, model, x, data_format)
         except RuntimeError as error:  # OpenVINO 2026.4 does not compile a softmax over one number
-            assert "Layout rank can't be larger than tensor rank" in str(error)
+            if "Layout rank can't be larger than tensor rank" not in str(error):
+                raise
         loaded = load_model(path)
         expected = model.predict(x)
         scale = max(1, np.abs(expected).max(initial=0))
